@@ -36,7 +36,7 @@ pub(crate) struct Tally {
     pub(crate) reads: u64,
     pub(crate) stale: u64,
     /// The stale reads within the bound that the documentation of the library states.
-    pub(crate) announced: u64,
+    pub(crate) documented: u64,
     pub(crate) read_errors: u64,
     pub(crate) write_errors: u64,
     /// The processes that ended by themselves.
@@ -53,7 +53,8 @@ pub(crate) struct Conversation<'a> {
     pub(crate) command: &'a (dyn Fn() -> Command + Sync),
     pub(crate) ledger: &'a Ledger,
     pub(crate) slot: &'a Slot,
-    pub(crate) announced: Option<Duration>,
+    /// The bound that the documentation of the library states.
+    pub(crate) bound: Option<Duration>,
     pub(crate) random: Random,
     /// Gets a message when the first process is ready, or has ended.
     pub(crate) ready: Sender<()>,
@@ -231,9 +232,9 @@ impl Conversation<'_> {
             (Pending::Read(row, before, _), Reply::Ok { version, .. }) => {
                 let verdict = self.ledger.judge(row, before, version);
                 tally.reads += 1;
-                if let Verdict::Stale(since) = verdict {
+                if let Verdict::Stale(age) = verdict {
                     tally.stale += 1;
-                    tally.announced += u64::from(self.announced.is_some_and(|bound| since < bound));
+                    tally.documented += u64::from(self.bound.is_some_and(|bound| age < bound));
                 }
                 (row, verdict != Verdict::Impossible)
             }
@@ -268,7 +269,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: Tally) {
         self.reads += other.reads;
         self.stale += other.stale;
-        self.announced += other.announced;
+        self.documented += other.documented;
         self.read_errors += other.read_errors;
         self.write_errors += other.write_errors;
         self.crashes += other.crashes;

@@ -28,7 +28,7 @@ struct Row {
     loaded: BTreeSet<u64>,
     /// Each version that raised the floor, and when. Both grow.
     settled: Vec<(u64, Instant)>,
-    /// How long each version was still returned after it had become stale.
+    /// How long after each version had become stale the last lookup that returned it began.
     stayed: BTreeMap<u64, Duration>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Sums {
     pub(crate) writes: u64,
     pub(crate) loads: u64,
     pub(crate) loaded_versions: u64,
-    /// How long each stale version was returned.
+    /// How long after each stale version had become so the last lookup that returned it began.
     pub(crate) stayed: Vec<Duration>,
 }
 
@@ -122,9 +122,11 @@ impl Ledger {
         }
         let newer = row.settled.partition_point(|(version, _)| *version <= seen);
         let (_, since) = row.settled[newer];
+        // Not until the reply: a request may be under way for long, and its record was old before.
+        let age = before.began.saturating_duration_since(since);
         let stayed = row.stayed.entry(seen).or_default();
-        *stayed = since.elapsed().max(*stayed);
-        Verdict::Stale(before.began.saturating_duration_since(since))
+        *stayed = age.max(*stayed);
+        Verdict::Stale(age)
     }
 
     pub(crate) fn sums(&self) -> Sums {
@@ -177,7 +179,19 @@ mod tests {
         let before = ledger.before(0);
         assert!(matches!(ledger.judge(0, before, FIRST), Verdict::Stale(_)));
         assert_eq!(ledger.judge(0, before, version), Verdict::Fresh);
-        assert_eq!(ledger.sums().stayed.len(), 1);
+    }
+
+    #[test]
+    fn a_stale_version_stays_until_the_last_lookup_of_it_began() {
+        let ledger = Ledger::new(1);
+        let version = ledger.commit(0);
+        assert!(ledger.settle(0, version));
+        let (first, last) = (ledger.before(0), ledger.before(0));
+        let ages = [last, first].map(|before| match ledger.judge(0, before, FIRST) {
+            Verdict::Stale(age) => age,
+            verdict => panic!("{verdict:?}"),
+        });
+        assert_eq!(ledger.sums().stayed, [ages[0]]);
     }
 
     #[test]

@@ -6,10 +6,10 @@ mod table;
 use std::fmt::Write as _;
 
 use crate::{
-    Plan,
+    Machine, Plan,
     conversation::{ROWS, THREADS, Tally, WRITE_PAUSE},
     figure, machine,
-    peer::{OURS, Peer, Program},
+    peer::{OURS, Peer, Program, Statement},
     primary::{COMMIT_PAUSE, LOAD_PAUSE},
     results::{Cell, Entry, count},
     turn::{Outcome, PROCESSES, Scenario},
@@ -19,27 +19,29 @@ use table::Table;
 const LOCK: &str = include_str!("../Cargo.lock");
 
 /// The whole page.
-pub(crate) fn write(entries: &[Entry], machine: &str, plan: &Plan) -> String {
+pub(crate) fn write(entries: &[Entry], machine: &Machine, plan: &Plan) -> String {
     let parts = [
         head(machine, plan),
         standings(entries),
         tables(entries),
-        COLUMNS.to_owned(),
+        format!("{COLUMNS}{}", unexplained(entries)),
         who(entries),
         LIMITS.to_owned(),
     ];
     parts.join("\n")
 }
 
-fn head(machine: &str, plan: &Plan) -> String {
+fn head(machine: &Machine, plan: &Plan) -> String {
     let (least, most) = WRITE_PAUSE;
+    let description = &machine.description;
+    let busy = if machine.is_busy { BUSY } else { "" };
     format!(
         "# Stale reads, here and elsewhere
 
 Written by `cargo run --release --manifest-path benches/league/Cargo.toml`. It installs the peers of other languages, and
 needs Python 3 and Node.
 
-{machine}.
+{description}.{busy}
 
 ![Stale reads per million of each library, in three scenarios](league.svg)
 
@@ -51,12 +53,17 @@ Each library runs in {PROCESSES} processes, each with {THREADS} requests under w
 writes every {least} to {most} ms, the first record most often and each further one half as often. A load pauses up to {LOAD_PAUSE} ms
 after it has read the primary, and a write up to {COMMIT_PAUSE} ms after its commit. A turn takes {} s, with a new server; its last
 sixth has no writes. There are {} turns of each library in each scenario, and the libraries alternate. The times of
-writes and faults, and what they affect, come from the same seed for all.
+writes and faults, and what they affect, come from the same seed for all. Locks that outlive their process end after 2 s.
 ",
         plan.length.as_secs(),
         plan.rounds,
     )
 }
+
+/// Follows the description of the machine.
+const BUSY: &str = "
+**Other programs kept this machine busy**: the load average was above the number of its cores. Times, errors and reads a
+second are worse for it, in all rows, and vary more.";
 
 /// What the figures say in words, also where it is to the credit of others.
 fn standings(entries: &[Entry]) -> String {
@@ -79,18 +86,27 @@ fn standings(entries: &[Entry]) -> String {
             names.join(" · ")
         }
     };
-    let never = names(&|entry| entry.stale() == 0);
-    let announced = names(&|entry| entry.stale() > 0 && entry.unannounced() == 0);
-    let beyond = names(&|entry| entry.unannounced() > 0);
-    let _ = writeln!(text, "- **Others without a stale read**: {never}.");
-    let _ = writeln!(
-        text,
-        "- **Stale reads, all within what the documentation announces** (†): {announced}."
-    );
-    let _ = writeln!(
-        text,
-        "- **Stale reads, some or all beyond what the documentation announces**: {beyond}."
-    );
+    let has_statement = |entry: &Entry| entry.peer.statement != Statement::NotFound;
+    for (what, names) in [
+        (
+            "Others without a stale read",
+            names(&|entry| entry.stale() == 0),
+        ),
+        (
+            "Stale reads, all within the bound that the documentation states (†)",
+            names(&|entry| entry.stale() > 0 && entry.undocumented() == 0),
+        ),
+        (
+            "Stale reads, some against what the documentation states",
+            names(&|entry| entry.undocumented() > 0 && has_statement(entry)),
+        ),
+        (
+            "Stale reads, and no statement about them found",
+            names(&|entry| entry.undocumented() > 0 && !has_statement(entry)),
+        ),
+    ] {
+        let _ = writeln!(text, "- **{what}**: {names}.");
+    }
     text
 }
 
@@ -99,16 +115,16 @@ pub(crate) fn tables(entries: &[Entry]) -> String {
     let tables = (0..Scenario::ALL.len()).map(|scenario| {
         let mut table = Table::new(&[
             "stale reads per million",
-            "announced",
+            "documented",
             "a stale version stayed: median · longest",
-            "loads per miss",
+            "loads per version",
             "errors per million",
             "longest read",
             "reads a second",
         ]);
         for entry in entries {
             let name = format!("{}{}", entry.peer.name, entry.peer.mark());
-            table.row(&name, cells(&entry.cells[scenario]));
+            table.row(&name, cells(&entry.cells[scenario], entry.peer.statement));
         }
         let (name, about) = (
             Scenario::ALL[scenario].name(),
@@ -138,14 +154,14 @@ fn about(scenario: Scenario) -> &'static str {
     }
 }
 
-fn cells(cell: &Cell) -> [Option<String>; 7] {
-    let stale: u64 = cell.rounds.iter().map(|round| round.tally.stale).sum();
-    let announced: u64 = cell.rounds.iter().map(|round| round.tally.announced).sum();
-    let announced = match (stale, announced) {
-        (0, _) => None,
-        (_, 0) => Some("no".to_owned()),
-        _ if stale == announced => Some("all".to_owned()),
-        _ => Some(format!("{} of {}", whole(announced), whole(stale))),
+fn cells(cell: &Cell, statement: Statement) -> [Option<String>; 7] {
+    let stale = sum(cell, |tally| tally.stale);
+    let documented = sum(cell, |tally| tally.documented);
+    let documented = match statement {
+        _ if stale == 0 => None,
+        Statement::NotFound => Some("no statement found".to_owned()),
+        _ if stale == documented => Some("all".to_owned()),
+        _ => Some(format!("{} of {}", whole(documented), whole(stale))),
     };
     let stayed = cell.stayed().map(|(median, longest)| {
         let [median, longest] = [median, longest].map(|time| figure::time(time.as_secs_f64()));
@@ -153,9 +169,9 @@ fn cells(cell: &Cell) -> [Option<String>; 7] {
     });
     [
         Some(count(cell.stale_per_million())),
-        announced,
+        documented,
         stayed,
-        Some(count(cell.loads_per_miss())),
+        Some(count(cell.loads_per_version())),
         Some(errors(cell)),
         Some(figure::time(cell.longest_read().as_secs_f64())),
         Some(count(cell.reads_per_second())),
@@ -164,14 +180,10 @@ fn cells(cell: &Cell) -> [Option<String>; 7] {
 
 /// Also those processes that ended, and those requests that never did.
 fn errors(cell: &Cell) -> String {
-    let sum = |count: fn(&Tally) -> u64| -> u64 {
-        let tallies = cell.rounds.iter().map(|round| &round.tally);
-        tallies.map(count).sum()
-    };
     let mut text = count(cell.errors_per_million());
     for (number, what) in [
-        (sum(|tally| tally.crashes), "ended"),
-        (sum(|tally| tally.unanswered), "unanswered"),
+        (sum(cell, |tally| tally.crashes), "ended"),
+        (sum(cell, |tally| tally.unanswered), "unanswered"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {number} {what}");
@@ -180,13 +192,37 @@ fn errors(cell: &Cell) -> String {
     text
 }
 
+fn sum(cell: &Cell, number: fn(&Tally) -> u64) -> u64 {
+    let tallies = cell.rounds.iter().map(|round| &round.tally);
+    tallies.map(number).sum()
+}
+
+/// Requests without a reply where nothing failed need a word: they may be our fault.
+fn unexplained(entries: &[Entry]) -> String {
+    let cells = entries.iter().map(|entry| {
+        let mut cells = entry.cells.iter();
+        cells.find(|cell| cell.scenario == Scenario::Races)
+    });
+    let unanswered = cells
+        .flatten()
+        .map(|cell| sum(cell, |tally| tally.unanswered));
+    if unanswered.sum::<u64>() == 0 {
+        return String::new();
+    }
+    "Where nothing fails, we do not know why requests were unanswered: it may be our worker.\n"
+        .to_owned()
+}
+
 const COLUMNS: &str = "\
-Each figure is the median of the turns, in brackets the smallest and the largest. **Announced**: stale reads within the
-bound that the documentation of the library states ([Who](#who)). **Stayed**: from the return of the newer write to the
-last read of a stale version; the next write of the record, and the end of the turn, cut it short. **Loads per miss**:
-reads of the primary for each version that was loaded at all. Many ends of a record during one load cost more of them.
-**Errors**: requests to which the library returned an error, which can be the better answer. *Ended*: processes that a
-library ended by itself, in all turns. *Unanswered*: requests without a reply 12 s after the end of the turn.
+Each figure is the median of the turns, in brackets the smallest and the largest. The TTLs of the records bound all stale
+reads. † marks those whose documentation says that a read may be old after a write, or that messages tell other processes
+([Who](#who)). **Documented**: how many stale reads began within the time that it states, or within the TTL if it states
+none. That records have a TTL is no such statement, for none of them. **Stayed**: from the return of the newer write to
+the beginning of the last read that returned a stale version; the next write of the record, and the end of the turn, cut
+it short. **Loads per version**: reads of the primary for each version that was loaded at all. More than one can be right:
+a record that ends several times during one version must be loaded as often. **Errors**: requests to which the library
+returned an error, which can be the better answer. *Ended*: processes that a library ended by itself, in all turns.
+*Unanswered*: requests without a reply 12 s after the end of the turn, in all turns; no other figure has them.
 ";
 
 fn who(entries: &[Entry]) -> String {
@@ -229,13 +265,13 @@ const LIMITS: &str = "\
 pub(crate) fn line(peer: &Peer, scenario: Scenario, round: u64, outcome: &Outcome) -> String {
     let (tally, sums) = (&outcome.tally, &outcome.sums);
     let mut text = format!(
-        "{:<26} {:<18} round {}: {:>7} reads, {:>6} stale ({} announced), {} writes, {} loads of {} versions, {} and {} errors",
+        "{:<26} {:<18} round {}: {:>7} reads, {:>6} stale ({} documented), {} writes, {} loads of {} versions, {} and {} errors",
         peer.name,
         scenario.name(),
         round + 1,
         tally.reads,
         tally.stale,
-        tally.announced,
+        tally.documented,
         sums.writes,
         sums.loads,
         sums.loaded_versions,

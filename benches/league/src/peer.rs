@@ -25,13 +25,34 @@ const TTL: Duration = Duration::from_secs(30);
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) program: Program,
-    /// A stale read counts as announced if the newer version was written less than this before it
-    /// began: a bound that the documentation of the library states.
-    pub(crate) announced: Option<Duration>,
+    pub(crate) statement: Statement,
     /// How it is set up.
     pub(crate) setup: &'static str,
     /// What its documentation says about stale reads.
     pub(crate) says: &'static str,
+}
+
+/// What a documentation says about reads after a write, in one rule for all: it must speak of old
+/// records, or of messages that tell other processes. That records have a TTL is no statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statement {
+    /// They are never stale.
+    Never,
+    /// They may be, for this time. It is the TTL if the documentation names no time.
+    Within(Duration),
+    /// We found none.
+    NotFound,
+}
+
+impl Statement {
+    /// A stale read counts as documented if the newer version was written less than this before it
+    /// began.
+    pub(crate) fn bound(self) -> Option<Duration> {
+        match self {
+            Statement::Within(bound) => Some(bound),
+            Statement::Never | Statement::NotFound => None,
+        }
+    }
 }
 
 /// How to start a worker.
@@ -39,9 +60,9 @@ pub(crate) struct Peer {
 pub(crate) enum Program {
     /// This program, as the worker of this name, for the crate of that name in the lock file.
     Rust(&'static str, Option<&'static str>),
-    /// A file in `workers/`, with a mode.
-    Python(&'static str, &'static str),
-    JavaScript(&'static str, &'static str),
+    /// A file in `workers/`, with a mode if it has several.
+    Python(&'static str, Option<&'static str>),
+    JavaScript(&'static str, Option<&'static str>),
     /// Of the command line.
     Given(String),
 }
@@ -52,7 +73,7 @@ impl Peer {
         Peer {
             name: command.to_owned(),
             program: Program::Given(command.to_owned()),
-            announced: None,
+            statement: Statement::NotFound,
             setup: "",
             says: "",
         }
@@ -80,14 +101,14 @@ impl Peer {
             Program::Python(file, mode) => {
                 let mut command = Command::new(installed.join("python/bin/python"));
                 let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/workers");
-                command.arg(Path::new(folder).join(file)).arg(mode);
+                command.arg(Path::new(folder).join(file)).args(mode);
                 command
             }
             Program::JavaScript(file, mode) => {
                 let mut command = Command::new("node");
                 command
                     .arg(installed.join("javascript").join(file))
-                    .arg(mode);
+                    .args(mode);
                 command
             }
             Program::Given(text) => {
@@ -103,9 +124,13 @@ impl Peer {
         matches!(self.program, Program::Python(..) | Program::JavaScript(..))
     }
 
-    /// A mark for tables: the documentation announces stale reads.
+    /// A mark for tables: the documentation says that reads may be stale.
     pub(crate) fn mark(&self) -> &'static str {
-        if self.announced.is_some() { " †" } else { "" }
+        if self.statement.bound().is_some() {
+            " †"
+        } else {
+            ""
+        }
     }
 }
 
@@ -120,79 +145,83 @@ pub(crate) fn short() -> Vec<Peer> {
 /// All peers, in the order of the tables.
 #[rustfmt::skip]
 pub(crate) fn all() -> Vec<Peer> {
-    let peer = |name: &str, program, announced, setup, says| Peer {
-        name: name.to_owned(), program, announced, setup, says,
+    use Program::{JavaScript, Python, Rust};
+    use Statement::{Never, NotFound, Within};
+    let peer = |name: &str, program, statement, setup, says| Peer {
+        name: name.to_owned(), program, statement, setup, says,
     };
     vec![
         peer(
-            OURS, Program::Rust("cache-aside", Some("cache-aside")), None,
+            OURS, Rust("cache-aside", Some("cache-aside")), Never,
             "`get`, and `invalidate` after a write, with the default settings.",
             "No stale read after a write has returned: [Design](../src/guide/design.md).",
         ),
         peer(
-            "cache-aside, near cache", Program::Rust("cache-aside-near", Some("cache-aside")),
-            Some(Duration::from_secs(1)),
+            "cache-aside, near cache", Rust("cache-aside-near", Some("cache-aside")), Within(Duration::from_secs(1)),
             "The same with `near_cache`, and its default `near_staleness` of 1 s.",
             "Another process may be late by `near_staleness`: [Near cache](../src/guide/near-cache.md).",
         ),
         peer(
-            HELPER, Program::Rust("helper", None), Some(TTL),
+            HELPER, Rust("helper", None), Within(TTL),
             "The helper of Redis's documentation for the use case cache-aside, rewritten with its constants.",
             "Staleness is bounded by the TTL: \
              [Redis cache-aside](https://redis.io/docs/latest/develop/use-cases/cache-aside/redis-py/).",
         ),
         peer(
-            "cached", Program::Rust("cached", Some("cached")), None,
+            "cached", Rust("cached", Some("cached")), NotFound,
             "`RedisCache`, in the calls of `#[concurrent_cached(redis = true)]`; `cache_delete` after a write.",
             "Nothing found about writes during a load: [cached](https://docs.rs/cached).",
         ),
         peer(
-            "amalgam-cache", Program::Rust("amalgam", Some("amalgam-cache")), Some(TTL),
+            "amalgam-cache", Rust("amalgam", Some("amalgam-cache")), Within(TTL),
             "`BlockingCache` with Redis as store and backplane, and its memory in front; `remove` after a write.",
             "Missed notifications leave old data visible until it expires, and nodes are not linearizable: \
              [README](https://docs.rs/crate/amalgam-cache).",
         ),
         peer(
-            "amalgam, strict", Program::Rust("amalgam-strict", Some("amalgam-cache")), Some(TTL),
-            "The same with `strict()`, its distributed locker, no step in the background, and all errors reported.",
+            "amalgam, strict", Rust("amalgam-strict", Some("amalgam-cache")), Within(TTL),
+            "The same with `strict()`, its distributed locker, no step in the background, and all errors reported. Its leases \
+             take 2 s instead of 30 s: lookups wait for that of a process that died or lost its connection.",
             "Fills are fenced by the lease. Independent nodes are not linearizable, as above.",
         ),
         peer(
-            "moka before Redis", Program::Rust("moka", Some("moka")), Some(Duration::from_secs(1)),
-            "By hand: a map of `moka` with a TTL of 1 s, then `GET`, load and `SET EX`; `DEL` and `invalidate` after a write.",
-            "Other processes are late by the TTL of the map, which the program chooses: [moka](https://docs.rs/moka).",
+            "moka and Redis, by hand", Rust("moka", Some("moka")), Within(TTL),
+            "A map of `moka` with a TTL of 1 s, then `GET`, load and `SET EX`; `DEL` and `invalidate` after a write.",
+            "[moka](https://docs.rs/moka) promises nothing about Redis: this program is ours. Its reads may be old until the \
+             TTLs of the map and of the record end; the program chooses them.",
         ),
         peer(
-            "dogpile.cache", Program::Python("dogpile_cache.py", "default"), None,
+            "dogpile.cache", Python("dogpile_cache.py", Some("default")), NotFound,
             "A region on `dogpile.cache.redis`; `get_or_create`, and `delete` after a write. A lock in the process.",
             "Nothing found about writes during a load: \
              [usage](https://dogpilecache.sqlalchemy.org/en/latest/usage.html).",
         ),
         peer(
-            "dogpile, distributed lock", Program::Python("dogpile_cache.py", "distributed"), None,
+            "dogpile, distributed lock", Python("dogpile_cache.py", Some("distributed")), NotFound,
             "The same with `distributed_lock`, which its documentation advises for several processes.",
             "As above. The lock is about loads; `delete` does not take it.",
         ),
         peer(
-            "redis-py, client cache", Program::Python("redis_py.py", "client-side"), Some(TTL),
-            "Cache-aside by hand on `CacheConfig` and RESP3: `get`, load and `set`; `delete` after a write. Each thread has a \
-             client: with one for all, requests ended in its timeout of 5 s.",
-            "Replies and messages of the server may race, and a TTL is advised: \
+            "redis-py cache, by hand", Python("redis_py.py", None), Within(TTL),
+            "`CacheConfig` and RESP3: `get`, load and `set`; `delete` after a write. Each thread has a client: with one for \
+             all, requests ended in its timeout of 5 s.",
+            "The loads and fills are ours. Of the cache in the client: replies and messages of the server may race, and a \
+             TTL is advised: \
              [client-side caching](https://redis.io/docs/latest/develop/reference/client-side-caching/).",
         ),
         peer(
-            "bentocache", Program::JavaScript("bentocache.mjs", "multitier"), Some(TTL),
+            "bentocache", JavaScript("bentocache.mjs", Some("multitier")), Within(TTL),
             "Memory, Redis and the bus, as its page shows; `getOrSet`, and `delete` after a write.",
-            "With two layers, errors of Redis are suppressed, and a bus tells the other processes: \
-             [options](https://bentocache.dev/docs/options). Grace is off.",
+            "A message of the bus tells other processes that a record has ended, and is sent again later if that fails: \
+             [multi-tier](https://bentocache.dev/docs/multi-tier). Grace is off.",
         ),
         peer(
-            "bentocache, Redis only", Program::JavaScript("bentocache.mjs", "redis"), None,
+            "bentocache, Redis only", JavaScript("bentocache.mjs", Some("redis")), NotFound,
             "One layer, so that no process keeps records, and errors are thrown.",
             "Nothing found about writes during a load: [multi-tier](https://bentocache.dev/docs/multi-tier).",
         ),
         peer(
-            "cacheable", Program::JavaScript("cacheable.mjs", "sync"), Some(TTL),
+            "cacheable", JavaScript("cacheable.mjs", None), Within(TTL),
             "Memory, Redis and `CacheableSync`; `getOrSet`, and `delete` after a write. If the connection of its message \
              provider is cut, the process ends.",
             "The memory of other instances is eventually consistent: [cacheable](https://github.com/jaredwray/cacheable).",

@@ -118,7 +118,7 @@ fn grid(area: &Area<'_>, scale: Scale, (top, bottom): (i32, i32)) -> Outcome {
             HPos::Center,
         )?;
     }
-    let note = "† its documentation announces stale reads, at least for a time";
+    let note = "† its documentation says that a read may be old after a write";
     let at = (i32::midpoint(LEFT, RIGHT), bottom + 40);
     text(area, note, at, (13, FAINT, false), HPos::Center)
 }

@@ -47,10 +47,10 @@ impl Entry {
         self.outcomes().map(|outcome| outcome.tally.stale).sum()
     }
 
-    /// The stale reads beyond what the documentation of the library announces.
-    pub(crate) fn unannounced(&self) -> u64 {
-        let announced = self.outcomes().map(|outcome| outcome.tally.announced);
-        self.stale() - announced.sum::<u64>()
+    /// The stale reads that are not within a bound that the documentation states.
+    pub(crate) fn undocumented(&self) -> u64 {
+        let documented = self.outcomes().map(|outcome| outcome.tally.documented);
+        self.stale() - documented.sum::<u64>()
     }
 
     /// The version that the worker states.
@@ -80,7 +80,7 @@ impl Cell {
     }
 
     /// Loads for each version that was loaded at all.
-    pub(crate) fn loads_per_miss(&self) -> Spread {
+    pub(crate) fn loads_per_version(&self) -> Spread {
         self.spread(|outcome| ratio(outcome.sums.loads, outcome.sums.loaded_versions))
     }
 
@@ -88,7 +88,7 @@ impl Cell {
         self.spread(|outcome| ratio(outcome.tally.reads, 1) / outcome.length.as_secs_f64())
     }
 
-    /// The median and the longest time for which a stale version was returned, over all rounds.
+    /// The median and the longest time for which a stale version stayed, over all rounds.
     pub(crate) fn stayed(&self) -> Option<(Duration, Duration)> {
         let rounds = self.rounds.iter();
         let mut stayed: Vec<_> = rounds.flat_map(|outcome| &outcome.sums.stayed).collect();

@@ -26,7 +26,8 @@ pub(crate) const PROCESSES: usize = 3;
 /// The share of a turn in which there are lookups and no more writes: what is stale then stays so.
 pub(crate) const AFTER_WRITES: u32 = 6;
 
-/// How long a request may be under way at the end. Longer than the lock of any peer.
+/// How long a request may be under way at the end. Longer than the lock of any peer: locks
+/// that outlive their process end after 2 s.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// How long a process may take to become ready, even on a busy machine.
@@ -98,7 +99,7 @@ pub(crate) fn run(
                 command,
                 ledger: &ledger,
                 slot,
-                announced: peer.announced,
+                bound: peer.statement.bound(),
                 random: Random::new(seed, 1000 + number),
                 ready: ready.clone(),
                 go,

@@ -1,7 +1,7 @@
 //! `amalgam-cache` through its blocking interface, with Redis as its store and backplane. `strict`:
 //! in its strict profile, with its distributed locker, and without steps in the background.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::amalgam::{
     BlockingCache, Cache, EntryOptions, FactoryError,
@@ -11,6 +11,10 @@ use ::amalgam::{
 };
 
 use super::serve::{Primary, Setup, TTL, Worker, text};
+
+/// As the locks of the other workers. Lookups wait for the lease of a process that died, or whose
+/// connection was cut, and its default of 30 s is longer than a turn.
+const LOCK_TTL: Duration = Duration::from_secs(2);
 
 pub(super) struct Amalgam(BlockingCache<u64>);
 
@@ -37,7 +41,10 @@ impl Amalgam {
                 .with_rethrow_backplane_exceptions(true)
                 .with_rethrow_distributed_exceptions(true)
                 .with_rethrow_distributed_locker_exceptions(true);
-            builder = builder.strict().distributed_locker(locker);
+            builder = builder
+                .strict()
+                .distributed_locker(locker)
+                .lease_ttl(LOCK_TTL);
         }
         let builder = builder.default_options(options);
         let cache = BlockingCache::on_runtime(builder, runtime).map_err(text)?;

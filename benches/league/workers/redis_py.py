@@ -1,6 +1,5 @@
-"""Cache-aside by hand on redis-py. Mode `client-side`: with its client-side cache, on RESP3."""
+"""Cache-aside by hand on redis-py, with its client-side cache."""
 
-import sys
 import threading
 from importlib.metadata import version
 
@@ -8,16 +7,14 @@ from league import REDIS, TTL, ask_primary, serve
 from redis import Redis
 from redis.cache import CacheConfig
 
-options = {}
-if sys.argv[1] == "client-side":
-    options = {"protocol": 3, "cache_config": CacheConfig()}
-
 
 class Clients(threading.local):
     """A client for each thread: they would read the pushes of each other's connections."""
 
     def __init__(self):
-        self.redis = Redis.from_url(REDIS, decode_responses=True, **options)
+        self.redis = Redis.from_url(
+            REDIS, decode_responses=True, protocol=3, cache_config=CacheConfig()
+        )
 
 
 clients = Clients()

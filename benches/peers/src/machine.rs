@@ -4,7 +4,7 @@ use std::{env, fs, process::Command, thread};
 
 /// Called before the measurements. Also describes other load at that time.
 pub(crate) fn describe(redis: &str) -> String {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let model =
         value("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| env::consts::ARCH.to_owned());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -16,11 +16,20 @@ pub(crate) fn describe(redis: &str) -> String {
     let rustc = said_by("rustc", &["--version"]);
     // Without the commit after it.
     let rustc = rustc.split(" (").next().unwrap_or_default();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default();
+    let load = load_average();
     format!(
         "{cores} × {model}, {system}, kernel {kernel}, Redis {redis}, {rustc}; {date}; load average at the start {load}"
     )
+}
+
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The load average of the last minute as text, or nothing.
+pub(crate) fn load_average() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    averages.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// The value after a name, in a file with one value in each line.
