@@ -355,9 +355,11 @@ fn told_entry(entry: Entry) -> String {
         Entry::Record(fields) => {
             let text = |bytes| String::from_utf8(bytes).unwrap();
             let pairs = fields.into_iter();
-            let pairs: Vec<_> = pairs
+            let mut pairs: Vec<_> = pairs
                 .map(|(name, value)| (text(name), text(value)))
                 .collect();
+            // A hash has no order.
+            pairs.sort_unstable();
             format!("Record({pairs:?})")
         }
         other => format!("{other:?}"),
