@@ -218,8 +218,8 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         })
     }
 
-    /// Logs now and then why samples fail. A loader's own error may contain anything, so its text is
-    /// not logged.
+    /// Logs now and then why samples fail. A loader's own error may contain anything, so its text
+    /// is not logged.
     fn failed(&self, engine: &Engine<R>, id: &str, why: impl Display) -> Audited {
         if self.failures.is_due() {
             let cache = &engine.reporter.cache;
