@@ -3,18 +3,17 @@
 //! Guarantees three things. First, a pipeline that the server does not answer costs one timeout.
 //! (redis-rs itself would wait for each missing reply.) Second, a pipeline of any length fits into
 //! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Third,
-//! each reply belongs to its request, if a stream of commands ended without an error: its last
-//! request is a `PING` with a number. If a reply was lost or came twice, the last reply is not that
-//! number. The few pipelines that go through [`query`] have replies of different forms instead.
+//! each reply belongs to its request, if a pipeline ended without an error: its last request is a
+//! `PING` with a number. If a reply was lost or came twice, the last reply is not that number.
 //! Called by all requests of several commands.
 
-mod query;
+mod transaction;
 
 use std::collections::VecDeque;
 
 use redis::{Cmd, RedisResult, Value, cmd};
 
-pub(crate) use self::query::query;
+pub(crate) use self::transaction::transaction;
 use super::{
     connection::{Connection, garbage},
     error::{has_wrong_arguments, in_reply, is_unknown_command, refuses_all},
@@ -154,7 +153,7 @@ pub(crate) fn send_ahead(
         }
     }
     let ping = ping_after(connection, window, replies, &mut request);
-    connection.send_packed_command(&request)?;
+    connection.send_request(&request)?;
     Ok(Some(Unread { replies, ping }))
 }
 
@@ -178,9 +177,14 @@ fn ping_after(
     count: usize,
     request: &mut Vec<u8>,
 ) -> Option<u64> {
-    let number = (window.has_ping && count > 1).then(|| connection.next_number())?;
+    (window.has_ping && count > 1).then(|| add_ping(connection, request))
+}
+
+/// Adds a `PING` to a request, and returns its number.
+fn add_ping(connection: &mut Connection, request: &mut Vec<u8>) -> u64 {
+    let number = connection.next_number();
     cmd("PING").arg(number).write_packed_command(request);
-    Some(number)
+    number
 }
 
 /// Reads the reply to the `PING` with this number, if there is one.
@@ -235,7 +239,11 @@ impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
             return Ok(());
         }
         while !self.has_room_for(request, count) && self.read_some()? {}
-        self.connection.send_packed_command(request)?;
+        if self.ahead.is_empty() {
+            self.connection.send_request(request)?;
+        } else {
+            self.connection.send_packed_command(request)?;
+        }
         self.ahead.push_back((request.len(), count));
         Ok(())
     }

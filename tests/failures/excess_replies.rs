@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     io::Write,
     sync::{Mutex, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -66,6 +67,43 @@ fn a_reply_that_comes_twice_is_not_the_reply_to_the_next_request() {
     }
 }
 
+/// The copy of an earlier reply takes the place of the last reply of a request of two commands, and
+/// that one arrives only later.
+#[test]
+fn a_late_copy_of_a_reply_between_two_others_is_not_taken_for_one_of_them() {
+    let port = free_port();
+    let earlier = Mutex::new(String::new());
+    fake::serve(port, move |words, stream| match &*words[0] {
+        "PTTL" => {
+            let copy = std::mem::take(&mut *earlier.lock().unwrap());
+            stream.write_all(format!(":60000\r\n{copy}").as_bytes())
+        }
+        "HGETALL" => {
+            let reply = record_of(&words[1]);
+            // So that the client reads the copy first.
+            thread::sleep(Duration::from_millis(20));
+            if words[1] != "test:other" {
+                earlier.lock().unwrap().clone_from(&reply);
+            }
+            stream.write_all(reply.as_bytes())
+        }
+        "PING" if words.len() == 2 => {
+            stream.write_all(format!("${}\r\n{}\r\n", words[1].len(), words[1]).as_bytes())
+        }
+        _ => stream.write_all(fake::usual(words).as_bytes()),
+    });
+    let cache = cache_of(port);
+    // A lookup that asks for the TTL too.
+    let young = || cache.options().ttl(Duration::from_mins(1)).max_age(LONG);
+    for id in ["a", "b", "c"] {
+        assert_right(&cache, id);
+        let found = young().get("other", load).unwrap();
+        let record = found.record().unwrap();
+        assert_eq!(record.get("key"), Some("test:other"), "after {id}");
+        assert!(found.is_hit());
+    }
+}
+
 /// A server that cannot save its data answers reads and refuses a `PING`. Some proxies answer a
 /// `PING` themselves.
 #[test]
@@ -80,7 +118,7 @@ fn a_batch_needs_no_answer_to_its_ping() {
         let port = free_port();
         fake::serve(port, move |words, stream| match &*words[0] {
             "HGETALL" => stream.write_all(record_of(&words[1]).as_bytes()),
-            "PING" => stream.write_all(answer.as_bytes()),
+            "PING" if words.len() == 2 => stream.write_all(answer.as_bytes()),
             _ => stream.write_all(fake::usual(words).as_bytes()),
         });
         let none = |_: &[&str]| Ok::<_, Infallible>(Vec::<(String, Record)>::new());

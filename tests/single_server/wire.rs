@@ -106,7 +106,7 @@ fn with_grace_a_hit_is_one_round_trip_and_a_refresh_three() {
     let seen = commands(&server, || {
         cache.get("p-001", load_loaf).unwrap();
     });
-    assert_eq!(seen, ["pttl", "hgetall"]);
+    assert_eq!(seen, ["pttl", "hgetall", "ping"]);
     let seen = commands(&server, || {
         cache.expire("p-001").unwrap();
     });
@@ -114,7 +114,7 @@ fn with_grace_a_hit_is_one_round_trip_and_a_refresh_three() {
     let seen = commands(&server, || {
         cache.get("p-001", load_loaf).unwrap();
     });
-    assert_eq!(seen, ["pttl", "hgetall", "evalsha", "evalsha"]);
+    assert_eq!(seen, ["pttl", "hgetall", "ping", "evalsha", "evalsha"]);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn with_a_max_age_a_hit_is_one_round_trip_and_an_old_record_costs_a_miss() {
         let young = cache.options().max_age(Duration::from_secs(seconds));
         commands(&server, || drop(young.get("p-001", load_loaf).unwrap()))
     };
-    assert_eq!(read(20), ["pttl", "hgetall"]);
-    assert_eq!(read(0), ["pttl", "hgetall", "evalsha", "evalsha"]);
+    assert_eq!(read(20), ["pttl", "hgetall", "ping"]);
+    assert_eq!(read(0), ["pttl", "hgetall", "ping", "evalsha", "evalsha"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn some_fields_are_read_in_one_round_trip_and_nothing_else_is() {
         ("p-002", &["stock"]),
     ] {
         let seen = commands(&server, || drop(cache.get_fields(id, names).unwrap()));
-        assert_eq!(seen, ["multi", "pttl", "hmget", "exec"]);
+        assert_eq!(seen, ["multi", "pttl", "hmget", "exec", "ping"]);
     }
 }
 
@@ -156,7 +156,8 @@ fn an_invalidation_is_one_command_and_an_update_two_round_trips() {
     assert_eq!(
         seen,
         [
-            "type", "type", "watch", "type", "hgetall", "multi", "del", "hset", "pexpire", "exec"
+            "type", "type", "watch", "type", "hgetall", "ping", "multi", "del", "hset", "pexpire",
+            "exec", "ping"
         ]
     );
     let seen = commands(&server, || {
@@ -172,7 +173,8 @@ fn an_invalidation_is_one_command_and_an_update_two_round_trips() {
     assert_eq!(
         seen,
         [
-            "type", "type", "watch", "type", "hgetall", "multi", "del", "pexpire", "exec"
+            "type", "type", "watch", "type", "hgetall", "ping", "multi", "del", "pexpire", "exec",
+            "ping"
         ]
     );
 }

@@ -26,14 +26,13 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, RedisResult, Value, cmd};
+use redis::{Cmd, RedisResult, cmd};
 
 use super::ClusterStore;
 use crate::{
     redis::{
-        command::{entry, entry_with_ttl},
+        command::{self, incomplete},
         connection::Connection,
-        pipeline,
         pool::RetryPolicy,
         script::{args, truth},
         single::RedisStore,
@@ -96,9 +95,6 @@ fn ask_for_truth(connection: &mut Connection, request: &Cmd, asking: bool) -> Re
     truth(&request.query(connection)?)
 }
 
-/// The replies to the four commands of a read.
-type Asked = (Value, RedisResult<i64>, Value, RedisResult<Value>);
-
 impl RedisStore {
     fn delete_key(&self, key: &str, is_lease: bool, asking: bool) -> Result<bool, Failure> {
         let delete_key = &self.scripts.delete_key;
@@ -134,17 +130,11 @@ impl RedisStore {
         with_ttl: bool,
     ) -> Result<(Entry, TtlRemaining), Failure> {
         self.run(RetryPolicy::Idempotent, |connection| {
-            let mut request = redis::pipe();
-            request.ignore_errors();
-            // The order matters: see `command.rs`.
-            request.cmd("ASKING").cmd("PTTL").arg(data);
-            request.cmd("ASKING").cmd("HGETALL").arg(data);
-            let (_, left, _, fields): Asked = pipeline::query(&request, connection)?;
-            if with_ttl {
-                entry_with_ttl(left, fields)
-            } else {
-                entry(fields).map(|entry| (entry, TtlRemaining::NoTtl))
-            }
+            let commands = command::read_commands(data, with_ttl);
+            let commands = commands.flat_map(|command| [cmd("ASKING"), command]);
+            let replies = command::replies(connection, commands)?;
+            let mut of_read = replies.into_iter().skip(1).step_by(2).collect();
+            command::read_answer(with_ttl, &mut of_read).ok_or_else(incomplete)?
         })
     }
 }

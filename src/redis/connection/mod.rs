@@ -87,7 +87,14 @@ impl Connection {
         self.number
     }
 
-    /// Sends a request, or several.
+    /// Sends a request, or several, if no reply is left of those before. A reply that is left would
+    /// be read as the reply to this one. Costs no further system call.
+    pub(crate) fn send_request(&mut self, request: &[u8]) -> RedisResult<()> {
+        self.end_request()?;
+        self.send_packed_command(request)
+    }
+
+    /// Sends a request, or several, while replies to others may still arrive.
     pub(crate) fn send_packed_command(&mut self, request: &[u8]) -> RedisResult<()> {
         self.stream.socket().begin();
         Ok(self.stream.send(request)?)
@@ -203,7 +210,7 @@ impl Connection {
 /// So that requests can be written with `redis::cmd`.
 impl ConnectionLike for Connection {
     fn req_packed_command(&mut self, request: &[u8]) -> RedisResult<Value> {
-        self.send_packed_command(request)?;
+        self.send_request(request)?;
         self.next_reply()
     }
 

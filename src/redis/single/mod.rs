@@ -14,6 +14,7 @@ pub(crate) mod scan;
 pub(crate) mod shared_requests;
 pub(crate) mod store;
 mod tagged;
+mod update;
 mod versioned;
 pub(crate) mod wait_for_replicas;
 
@@ -256,7 +257,7 @@ impl Store for RedisStore {
         change: Change<'_>,
     ) -> Result<Update, Failure> {
         self.run_replicated(RetryPolicy::Transaction, |connection| {
-            command::update(connection, keys, ttl, self.replicas > 0, change)
+            update::update(connection, keys, ttl, self.replicas > 0, change)
         })
     }
 

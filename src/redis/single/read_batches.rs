@@ -11,13 +11,14 @@ use std::{mem, time::Instant};
 #[cfg(feature = "cluster")]
 use crate::redis::send_ahead::REPLIES_AHEAD;
 
-use super::{
-    parts::PipelineOutcome,
-    requests::{read_answer, read_commands},
-    store::RedisStore,
-};
+use super::{parts::PipelineOutcome, store::RedisStore};
 use crate::{
-    redis::{broken::Broken, pool::RetryPolicy, send_ahead::SentAhead},
+    redis::{
+        broken::Broken,
+        command::{read_answer, read_commands},
+        pool::RetryPolicy,
+        send_ahead::SentAhead,
+    },
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},
 };
 

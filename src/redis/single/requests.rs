@@ -6,12 +6,11 @@
 
 use std::{iter, time::Duration};
 
-use redis::{Cmd, RedisResult, Value, cmd, from_redis_value};
+use redis::{Cmd, RedisResult, Value};
 
 use crate::{
     redis::{
-        command::{entry, entry_with_ttl},
-        invalid_reply::invalid_reply,
+        command::{incomplete, read_answer, read_commands},
         pool::RetryPolicy,
         reply_size::{ReplySize, bytes},
         request_batcher::CombiningQueue,
@@ -110,32 +109,6 @@ impl Ask for ReadRequest {
     }
 }
 
-/// The commands that read the entry at a data key, and its TTL if `with_ttl` is set. The order
-/// matters: see `command.rs`.
-pub(super) fn read_commands(data: &str, with_ttl: bool) -> impl Iterator<Item = Cmd> {
-    let ttl = with_ttl.then_some("PTTL");
-    ttl.into_iter().chain(["HGETALL"]).map(move |name| {
-        let mut command = cmd(name);
-        command.arg(data);
-        command
-    })
-}
-
-/// The meaning of the replies to these commands. `None`: they are incomplete.
-pub(super) fn read_answer(
-    with_ttl: bool,
-    replies: &mut Vec<RedisResult<Value>>,
-) -> Option<RedisResult<(Entry, TtlRemaining)>> {
-    if with_ttl && replies.len() < 2 {
-        return None;
-    }
-    let fields = replies.pop()?;
-    Some(match replies.pop() {
-        Some(left) => entry_with_ttl(left.and_then(|left| Ok(from_redis_value(left)?)), fields),
-        None => entry(fields).map(|entry| (entry, TtlRemaining::NoTtl)),
-    })
-}
-
 /// Reads the entry at a data key, with its TTL if `with_ttl` is set, and some tags.
 pub(super) struct TaggedReadRequest {
     pub(super) data: String,
@@ -193,10 +166,6 @@ pub(super) fn tagged_answer(
     queues.met(&read);
     let (entry, left) = read?;
     Ok((entry, left, tags::values(&values?, keys)?))
-}
-
-pub(super) fn incomplete() -> redis::RedisError {
-    invalid_reply("each value that was asked for is there")
 }
 
 /// Asks for the lease of a record.

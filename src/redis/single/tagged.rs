@@ -9,13 +9,14 @@ use std::time::Duration;
 use redis::{RedisResult, Value};
 
 use super::{
-    requests::{TaggedReadRequest, incomplete, tagged_answer, tagged_commands},
+    requests::{TaggedReadRequest, tagged_answer, tagged_commands},
     store::RedisStore,
 };
 #[cfg(feature = "cluster")]
 use crate::redis::send_ahead::SentAhead;
 use crate::{
     redis::{
+        command::incomplete,
         connection::Connection,
         pipeline::{self, LARGE_REPLIES},
         pool::RetryPolicy,

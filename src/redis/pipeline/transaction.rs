@@ -1,14 +1,15 @@
-//! Pipelines whose replies have different forms, among them transactions.
+//! Transactions: commands between MULTI and EXEC.
 //!
-//! Guarantees that a pipeline which the server does not answer costs one timeout: redis-rs itself
-//! would wait for each missing reply. Called by commands that need several replies at once.
+//! Guarantees the same as every pipeline. redis-rs itself would wait for each missing reply, and
+//! believes whatever arrives in the place of the reply to EXEC.
 
 use redis::{Cmd, ConnectionLike, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 
+use super::{add_ping, check_answer};
 use crate::redis::{connection::Connection, invalid_reply::invalid_reply};
 
-/// Sends the pipeline, and reads its replies.
-pub(crate) fn query<T: FromRedisValue>(
+/// Sends an atomic pipeline, and returns its result.
+pub(crate) fn transaction<T: FromRedisValue>(
     pipeline: &Pipeline,
     connection: &mut Connection,
 ) -> RedisResult<T> {
@@ -52,7 +53,9 @@ impl ConnectionLike for FailFast<'_> {
         offset: usize,
         count: usize,
     ) -> RedisResult<Vec<Value>> {
-        self.0.send_packed_command(request)?;
+        let mut request = request.to_vec();
+        let ping = add_ping(self.0, &mut request);
+        self.0.send_request(&request)?;
         let mut refusal = None;
         let mut replies = Vec::with_capacity(offset + count);
         while replies.len() < offset + count {
@@ -66,15 +69,16 @@ impl ConnectionLike for FailFast<'_> {
             }
             replies.push(reply);
         }
-        // If a command of a transaction was not accepted, the transaction was not done.
+        check_answer(&self.0.next_reply()?, ping)?;
+        // If a command was not accepted, the transaction was not done.
         if let Some(refusal) = refusal {
             return Err(refusal.into());
         }
         let answers = replies.split_off(offset);
-        if let (1.., [Value::ServerError(refusal)]) = (offset, &*answers) {
+        if let [Value::ServerError(refusal)] = &*answers {
             return Err(refusal.clone().into());
         }
-        if offset > 0 && !is_transaction(&replies, &answers) {
+        if !is_transaction(&replies, &answers) {
             return Err(invalid_reply(
                 "EXEC answers with one reply to each command, or nil",
             ));
