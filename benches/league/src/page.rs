@@ -52,7 +52,7 @@ judge sends all reads and writes, and decides by its own clock: what was unclear
 Each library runs in {PROCESSES} processes, each with {THREADS} requests under way, on {ROWS} records with a TTL of 30 s. Each process
 writes every {least} to {most} ms, the first record most often and each further one half as often. A load pauses up to {LOAD_PAUSE} ms
 after it has read the primary, and a write up to {COMMIT_PAUSE} ms after its commit. A turn takes {} s, with a new server; its last
-sixth has no writes. There are {} turns of each library in each scenario, and the libraries alternate. The times of
+sixth has no writes. There are {} turns of each library in each scenario, and the libraries alternate. The pauses between
 writes and faults, and what they affect, come from the same seed for all. Locks that outlive their process end after 2 s.
 ",
         plan.length.as_secs(),
@@ -121,6 +121,7 @@ pub(crate) fn tables(entries: &[Entry]) -> String {
             "errors per million",
             "longest read",
             "reads a second",
+            "writes a second",
         ]);
         for entry in entries {
             let name = format!("{}{}", entry.peer.name, entry.peer.mark());
@@ -154,7 +155,7 @@ fn about(scenario: Scenario) -> &'static str {
     }
 }
 
-fn cells(cell: &Cell, statement: Statement) -> [Option<String>; 7] {
+fn cells(cell: &Cell, statement: Statement) -> [Option<String>; 8] {
     let stale = sum(cell, |tally| tally.stale);
     let documented = sum(cell, |tally| tally.documented);
     let documented = match statement {
@@ -175,6 +176,7 @@ fn cells(cell: &Cell, statement: Statement) -> [Option<String>; 7] {
         Some(errors(cell)),
         Some(figure::time(cell.longest_read().as_secs_f64())),
         Some(count(cell.reads_per_second())),
+        Some(count(cell.writes_per_second())),
     ]
 }
 
@@ -215,14 +217,16 @@ fn unexplained(entries: &[Entry]) -> String {
 
 const COLUMNS: &str = "\
 Each figure is the median of the turns, in brackets the smallest and the largest. The TTLs of the records bound all stale
-reads. † marks those whose documentation says that a read may be old after a write, or that messages tell other processes
-([Who](#who)). **Documented**: how many stale reads began within the time that it states, or within the TTL if it states
-none. That records have a TTL is no such statement, for none of them. **Stayed**: from the return of the newer write to
+reads. † marks those whose documentation says that a read may be old after a write, that a load may overwrite a write, or
+that messages tell other processes ([Who](#who)). **Documented**: how many stale reads began within the time that it
+states, or within the TTL if it states none. That records have a TTL is no such statement, for none of them. **Stayed**: from the return of the newer write to
 the beginning of the last read that returned a stale version; the next write of the record, and the end of the turn, cut
 it short. **Loads per version**: reads of the primary for each version that was loaded at all. More than one can be right:
 a record that ends several times during one version must be loaded as often. **Errors**: requests to which the library
 returned an error, which can be the better answer. *Ended*: processes that a library ended by itself, in all turns.
-*Unanswered*: requests without a reply 12 s after the end of the turn, in all turns; no other figure has them.
+*Unanswered*: requests without a reply 12 s after the end of the turn, in all turns; no other figure has them. **Writes a
+second**: while there are writes. A write begins when one of the requests under way has ended, so slow requests mean fewer
+writes, and fewer chances of a stale read.
 ";
 
 fn who(entries: &[Entry]) -> String {

@@ -33,7 +33,8 @@ pub(crate) struct Peer {
 }
 
 /// What a documentation says about reads after a write, in one rule for all: it must speak of old
-/// records, or of messages that tell other processes. That records have a TTL is no statement.
+/// records, of a load that overwrites a write, or of messages that tell other processes. That
+/// records have a TTL is no statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statement {
     /// They are never stale.
@@ -168,9 +169,10 @@ pub(crate) fn all() -> Vec<Peer> {
              [Redis cache-aside](https://redis.io/docs/latest/develop/use-cases/cache-aside/redis-py/).",
         ),
         peer(
-            "cached", Rust("cached", Some("cached")), NotFound,
+            "cached", Rust("cached", Some("cached")), Within(TTL),
             "`RedisCache`, in the calls of `#[concurrent_cached(redis = true)]`; `cache_delete` after a write.",
-            "Nothing found about writes during a load: [cached](https://docs.rs/cached).",
+            "A computed value overwrites one that another thread has stored meanwhile: \
+             [`cache_get_or_set_with`](https://docs.rs/cached/4.1.0/cached/trait.ConcurrentCached.html).",
         ),
         peer(
             "amalgam-cache", Rust("amalgam", Some("amalgam-cache")), Within(TTL),

@@ -6,7 +6,7 @@ use crate::{
     figure,
     peer::Peer,
     spread::Spread,
-    turn::{Outcome, Scenario},
+    turn::{AFTER_WRITES, Outcome, Scenario},
 };
 
 /// What one peer did in the rounds of one scenario.
@@ -86,6 +86,14 @@ impl Cell {
 
     pub(crate) fn reads_per_second(&self) -> Spread {
         self.spread(|outcome| ratio(outcome.tally.reads, 1) / outcome.length.as_secs_f64())
+    }
+
+    /// While there are writes.
+    pub(crate) fn writes_per_second(&self) -> Spread {
+        self.spread(|outcome| {
+            let length = outcome.length - outcome.length / AFTER_WRITES;
+            ratio(outcome.sums.writes, 1) / length.as_secs_f64()
+        })
     }
 
     /// The median and the longest time for which a stale version stayed, over all rounds.
