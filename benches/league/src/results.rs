@@ -91,7 +91,7 @@ impl Cell {
     /// While there are writes.
     pub(crate) fn writes_per_second(&self) -> Spread {
         self.spread(|outcome| {
-            let length = outcome.length - outcome.length / AFTER_WRITES;
+            let length = (outcome.length).saturating_sub(outcome.length / AFTER_WRITES);
             ratio(outcome.sums.writes, 1) / length.as_secs_f64()
         })
     }
