@@ -153,7 +153,8 @@ impl Side {
                 let mut seen = "not asked".to_owned();
                 let mut change = |old: Fields| {
                     let other = meanwhile.as_deref().map(|step| self.play(at, step));
-                    seen = format!("saw {old:?}, meanwhile {other:?}");
+                    let old = told_entry(Entry::Record(old));
+                    seen = format!("saw {old}, meanwhile {other:?}");
                     diff.as_ref().map(|(set, removed)| Diff {
                         set: fields(set),
                         removed: removed.iter().map(|&name| name.into()).collect(),
