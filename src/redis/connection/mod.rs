@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     parser: Parser,
     /// The latest number of a `PING`.
     number: u64,
+    /// Whether it must not be used again, although its latest reply was complete.
+    is_unfit: bool,
 }
 
 impl Connection {
@@ -71,6 +73,7 @@ impl Connection {
             frame: Frame::default(),
             parser: Parser::new(),
             number: 0,
+            is_unfit: false,
         };
         connection.set_limits(limits)?;
         Ok(connection)
@@ -79,6 +82,12 @@ impl Connection {
     pub(crate) fn set_limits(&mut self, limits: Limits) -> RedisResult<()> {
         self.reply_limit = limits.reply;
         Ok(self.stream.socket().set_limits(limits)?)
+    }
+
+    /// Ends the use of the connection after this request: its server is in a state that another
+    /// request must not meet.
+    pub(super) fn set_unfit(&mut self) {
+        self.is_unfit = true;
     }
 
     /// A number that was not used on this connection before.
@@ -123,7 +132,8 @@ impl Connection {
         self.recv_response()
     }
 
-    /// Whether nothing is left to read: each request has its reply, and the connection is open.
+    /// Whether nothing is left to read: each request has its reply, and the connection is open and
+    /// fit for another one.
     /// Costs one system call.
     pub(crate) fn is_at_rest(&mut self) -> bool {
         self.stream.socket().begin();
@@ -131,7 +141,7 @@ impl Connection {
         if is_readable && !matches!(self.read_more(), Ok(1..)) {
             return false;
         }
-        self.drop_pushes().is_ok() && self.start == self.end
+        self.drop_pushes().is_ok() && self.start == self.end && !self.is_unfit
     }
 
     /// Whether something can be read without a wait. Costs up to one system call.

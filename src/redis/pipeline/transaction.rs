@@ -69,15 +69,22 @@ impl ConnectionLike for FailFast<'_> {
             }
             replies.push(reply);
         }
-        check_answer(&self.0.next_reply()?, ping)?;
-        // If a command was not accepted, the transaction was not done.
+        let end = check_answer(&self.0.next_reply()?, ping);
+        let answers = replies.split_off(offset);
+        // The transaction was not done if a command was not accepted, or EXEC was refused.
+        if refusal.is_none()
+            && let [Value::ServerError(exec)] = &*answers
+        {
+            refusal = Some(exec.clone());
+        }
         if let Some(refusal) = refusal {
+            // A server that does not know EXEC has queued the `PING`, and the refusal tells why.
+            if end.is_err() {
+                self.0.set_unfit();
+            }
             return Err(refusal.into());
         }
-        let answers = replies.split_off(offset);
-        if let [Value::ServerError(refusal)] = &*answers {
-            return Err(refusal.clone().into());
-        }
+        end?;
         if !is_transaction(&replies, &answers) {
             return Err(invalid_reply(
                 "EXEC answers with one reply to each command, or nil",

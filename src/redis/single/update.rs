@@ -31,13 +31,11 @@ fn watch(connection: &mut Connection, keys: &Keys, with_ttl: bool) -> RedisResul
     let mut watch = cmd("WATCH");
     watch.arg(data).arg(lease);
     let floor = keys.floor.as_ref();
-    let commands = ["TYPE", "TYPE"]
+    let type_of = |key| key_command("TYPE", key);
+    let commands = [type_of(data), type_of(lease), watch]
         .into_iter()
-        .zip([data, lease])
-        .map(|(name, key)| key_command(name, key))
-        .chain([watch])
         .chain(floor.map(|floor| key_command("PTTL", &floor.key)))
-        .chain([key_command("TYPE", lease)])
+        .chain([type_of(lease)])
         .chain(read_commands(data, with_ttl));
     let mut replies = command::replies(connection, commands)?;
     let of_read = if with_ttl { 2 } else { 1 };

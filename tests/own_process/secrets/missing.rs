@@ -229,7 +229,7 @@ fn every_command_that_the_crate_sends_is_searched() {
     let mut sent = BTreeSet::from(["EXEC", "MULTI", "DEL", "HDEL", "HSET"].map(str::to_owned));
     for file in files(&root.join("src/redis")).chain(files(&root.join("lua"))) {
         let source = fs::read_to_string(file).unwrap();
-        for before in ["cmd(\"", "call('"] {
+        for before in ["cmd(\"", "command(\"", "call('"] {
             let after = source.split(before).skip(1);
             let names = after.filter_map(|after| after.split(['"', '\'']).next());
             let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase());
