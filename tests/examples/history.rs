@@ -88,9 +88,11 @@ fn with_loaders_that_read_a_replica_that_lags_nothing_older_is_read() {
 
 #[test]
 fn under_tags_nothing_is_from_before_an_invalidation_of_one_of_them() {
-    let run = history(&["--tags", "--calm", ENOUGH]);
+    // Every second process has near caches.
+    let run = history(&["--tags", "--near", "--calm", ENOUGH]);
     run.finds_nothing();
     assert!(run.counts("  under tags") > 0, "{}", run.0.stdout);
+    assert!(run.counts("  near") > 0, "{}", run.0.stdout);
 }
 
 #[test]
@@ -98,11 +100,10 @@ fn nor_where_requests_are_lost_and_the_server_loses_its_tags_and_comes_and_goes(
     history(&["--tags", "--near", "--grace", "--seconds", "6"]).finds_nothing();
 }
 
+/// On a busy machine, such faults leave nothing to read near. Without faults there is.
 #[test]
 fn with_near_caches_in_every_second_process_neither() {
-    let run = history(&["--tags", "--near", ENOUGH]);
-    run.finds_nothing();
-    assert!(run.counts("  near") > 0, "{}", run.0.stdout);
+    history(&["--tags", "--near", ENOUGH]).finds_nothing();
 }
 
 #[test]
