@@ -15,7 +15,7 @@ use crate::{
 use cache_aside::{Cache, Error, Record, Source, store::Acquire};
 
 /// Longer than a busy machine keeps the thread waiting that renews it.
-const LEASE_TTL: Duration = Duration::from_millis(450);
+const LEASE_TTL: Duration = Duration::from_millis(900);
 
 fn short(environment: &Environment, max_load_time: Duration) -> Cache {
     environment
