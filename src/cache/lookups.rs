@@ -121,7 +121,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         let engine = self.engine.get_at(began);
         let config = || LookupConfig::of(&engine.settings);
         let near = (began, Accepts::Any, engine.tags_of(&[]));
-        read::get(engine, near, config, &id, loader::once(loader))
+        read::get(engine, near, config, &id, &mut loader::once(loader))
     }
 
     /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there

@@ -177,13 +177,13 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
                 self.engine.get(),
                 self.config.wait_timeout,
                 &id,
-                loader::once(loader),
+                &mut loader::once(loader),
             )
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
             let near = (began, self.config.accepts(), engine.tags_of(self.tags));
-            read::get(engine, near, || self.config, &id, loader::once(loader))
+            read::get(engine, near, || self.config, &id, &mut loader::once(loader))
         }
     }
 
@@ -215,7 +215,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     {
         let id = Id::new(&id)?;
         self.check()?;
-        let loader = loader::with_context(loader);
+        let loader = &mut loader::with_context(loader);
         if self.skip_cache {
             read::skip(self.engine.get(), self.config.wait_timeout, &id, loader)
         } else {

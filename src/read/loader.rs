@@ -16,16 +16,21 @@ use crate::{
 };
 
 /// A loader of one record, with the types of this module.
-pub(crate) struct Loader<F> {
-    load: F,
+pub(crate) struct Loader<F: ?Sized> {
     /// Whether it may be called again. A loader that may not sees no context, so it is the caller's
     /// promise that it reads the primary.
     repeats: bool,
     /// Whether it may say that the cached record has not changed, because it sees that record.
     sees_cached: bool,
+    load: F,
 }
 
-impl<F> Loader<F> {
+/// A loader of any type. With it, the read path is compiled once for each type of records, and not
+/// once for each call.
+pub(crate) type DynLoader<'a, R> =
+    Loader<dyn FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + 'a>;
+
+impl<F: ?Sized> Loader<F> {
     pub(super) fn run<R>(
         &mut self,
         engine: &Engine<R>,
@@ -105,12 +110,12 @@ where
 {
     let mut loader = Some(loader);
     Loader {
+        repeats: false,
+        sees_cached: false,
         load: move |context: &LoadContext<'_>| {
             let loader = loader.take().expect("it is not repeated");
             converted(loader(context.id()))
         },
-        repeats: false,
-        sees_cached: false,
     }
 }
 
@@ -123,9 +128,9 @@ where
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
     Loader {
-        load: move |context: &LoadContext<'_>| converted(loader(context)),
         repeats: true,
         sees_cached: false,
+        load: move |context: &LoadContext<'_>| converted(loader(context)),
     }
 }
 
@@ -208,9 +213,9 @@ impl<R> SharedLoader<R> {
         cached: Option<&'a R>,
     ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + 'a> {
         Loader {
-            load: move |context: &LoadContext<'_>| (self.load)(context, cached),
             repeats: self.repeats,
             sees_cached: cached.is_some(),
+            load: move |context: &LoadContext<'_>| (self.load)(context, cached),
         }
     }
 }

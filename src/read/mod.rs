@@ -93,11 +93,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{load_turn::LoadTurn, loader::Loader, lookup::LookupContext, nested::WithinLoad};
+use self::{load_turn::LoadTurn, loader::DynLoader, lookup::LookupContext, nested::WithinLoad};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
-    loaded::{LoadContext, Loaded},
     near::{Accepts, Placeholder},
     outcome::{Lookup, Source},
     store::Floor,
@@ -111,17 +110,13 @@ pub(crate) use self::peek::{get_fields, peek, peek_many};
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 /// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
 /// `tags`: those of the lookup, if it has any.
-pub(crate) fn get<R, F>(
+pub(crate) fn get<R: Serialize + DeserializeOwned>(
     engine: &Engine<R>,
     (began, accepts, tags): (Instant, Accepts, Option<Box<LookupTags>>),
     config: impl FnOnce() -> LookupConfig,
     id: &str,
-    loader: Loader<F>,
-) -> Result<Lookup<R>, Error>
-where
-    R: Serialize + DeserializeOwned,
-    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
-{
+    loader: &mut DynLoader<'_, R>,
+) -> Result<Lookup<R>, Error> {
     let span = trace::lookup(&engine.reporter.cache, id);
     match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
         Ok(record) => {
@@ -145,17 +140,13 @@ type NearMiss<'a, R> = (
 
 /// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
-fn get_from_store<R, F>(
+fn get_from_store<R: Serialize + DeserializeOwned>(
     engine: &Engine<R>,
     config: LookupConfig,
     id: &str,
-    loader: Loader<F>,
+    loader: &mut DynLoader<'_, R>,
     (span, began, placeholder, mut tags): NearMiss<'_, R>,
-) -> Result<Lookup<R>, Error>
-where
-    R: Serialize + DeserializeOwned,
-    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
-{
+) -> Result<Lookup<R>, Error> {
     let data = engine.data_key(id)?;
     let with_ttl = placeholder.is_some() || config.max_age.is_some();
     if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
@@ -177,15 +168,12 @@ where
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the
 /// lookup.
-pub(crate) fn skip<R, F>(
+pub(crate) fn skip<R>(
     engine: &Engine<R>,
     wait_timeout: Duration,
     id: &str,
-    mut loader: Loader<F>,
-) -> Result<Lookup<R>, Error>
-where
-    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
-{
+    loader: &mut DynLoader<'_, R>,
+) -> Result<Lookup<R>, Error> {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
     let mut turn = LoadTurn::new(engine, wait_timeout);

@@ -8,8 +8,14 @@ use std::{sync::Arc, thread};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    first_read::FirstRead, load_turn::LoadTurn, loader::Loader, lookup::LookupContext,
-    machine::PendingLookup, nested::WithinLoad, state::LookupState, wait_for_lease::LeaseWait,
+    first_read::FirstRead,
+    load_turn::LoadTurn,
+    loader::{DynLoader, Loader},
+    lookup::LookupContext,
+    machine::PendingLookup,
+    nested::WithinLoad,
+    state::LookupState,
+    wait_for_lease::LeaseWait,
 };
 use crate::{
     engine::{Engine, FirstReadResult},
@@ -27,14 +33,14 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
     data: &str,
     read: FirstReadResult,
     placeholder: Option<Placeholder<'_, R>>,
-    mut loader: Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>,
+    loader: &mut DynLoader<'_, R>,
 ) -> Result<Lookup<R>, Error> {
     match context.first_read(read, placeholder) {
         FirstRead::Hit(found) => Ok(found),
         read => {
             let turn = LoadTurn::new(context.engine, context.config.wait_timeout);
             let mut lookup = PendingLookup::new(context, data, read);
-            drive_and_report(&mut lookup, turn, &mut loader)?;
+            drive_and_report(&mut lookup, turn, loader)?;
             Ok(lookup.into_answer().expect("it is done"))
         }
     }
@@ -44,7 +50,7 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
 pub(super) fn drive_and_report<'a, R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'a, R>,
     turn: LoadTurn<'a, R>,
-    load: &mut impl LoadStep<R>,
+    load: &mut (impl LoadStep<R> + ?Sized),
 ) -> Result<(), Error> {
     let driven = drive(lookup, turn, load);
     if let Err(error) = &driven {
@@ -67,7 +73,7 @@ pub(super) trait LoadStep<R> {
 impl<R, F> LoadStep<R> for Loader<F>
 where
     R: Serialize + DeserializeOwned,
-    F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
+    F: ?Sized + FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
 {
     fn load<'a>(
         &mut self,
@@ -107,7 +113,7 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
 pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
     lookup: &mut PendingLookup<'a, R>,
     mut turn: LoadTurn<'a, R>,
-    load: &mut impl LoadStep<R>,
+    load: &mut (impl LoadStep<R> + ?Sized),
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let lease_ttl = engine.settings.lease_ttl;

@@ -14,6 +14,7 @@ mod clear;
 mod lost;
 pub(crate) mod recovery;
 mod remember;
+mod request;
 pub(crate) mod startup;
 mod subscription;
 pub(crate) mod tags;
@@ -41,12 +42,11 @@ use super::pending::PendingInvalidations;
 use crate::{
     error::{Error, cause::Cause},
     near::siblings::SiblingCaches,
-    store::{ChangeListener, Failure, FailureKind, Store, keys::Keys},
+    store::{ChangeListener, Failure, Store, keys::Keys},
     telemetry::{
         event::Event,
         recorder::{Began, Ended},
         reporter::Reporter,
-        trace,
     },
     util::{breaker::Breaker, log_throttle::LogThrottle, postponed::Postponed, retry::RetryWorker},
 };
@@ -157,48 +157,6 @@ impl StoreClient {
     /// The store itself.
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.state.store
-    }
-
-    /// Sends a request to the store, unless the breaker is open.
-    pub(crate) fn ask<T>(
-        &self,
-        reporter: &Reporter,
-        request: &'static str,
-        ask: impl FnOnce(&dyn Store) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        let ClientState { store, breaker, .. } = &*self.state;
-        if self.postponed.is_due() {
-            self.start_recovery();
-        }
-        if let Some(cause) = breaker.refusal() {
-            return Err(Error::Store { request, cause });
-        }
-        let failure = match ask(&**store) {
-            Ok(answer) => {
-                breaker.succeeded();
-                return Ok(answer);
-            }
-            Err(failure) => failure,
-        };
-        let kind = failure.kind;
-        let error = failure.at(request);
-        reporter.report(&Event::StoreFailed {
-            request,
-            error: &error,
-        });
-        self.state.log_throttled(Some(&reporter.cache), &error);
-        match kind {
-            FailureKind::Unavailable if breaker.failed(&error) => {
-                trace::warn!(
-                    "too many requests in a row failed, so none is sent until the server answers a probe; the last failure: {error:#}"
-                );
-                self.state.report_breaker();
-                self.start_recovery();
-            }
-            FailureKind::Unavailable | FailureKind::Partial | FailureKind::Saturated => {}
-            FailureKind::Rejected => breaker.succeeded(),
-        }
-        Err(error)
     }
 
     /// Whether requests are refused without being sent.
