@@ -12,8 +12,8 @@ const SMALL: [&str; 7] = [
     "3",
     "--threads",
     "6",
-    "--operations",
-    "10000000",
+    "--rate",
+    "1000",
 ];
 
 fn on_a_cluster(args: &[&str]) -> Checked {

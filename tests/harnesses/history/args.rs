@@ -1,6 +1,6 @@
 //! The command line: flags, defaults, help texts, and one clear line for a wrong flag.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
 
@@ -81,6 +81,10 @@ pub(crate) struct Args {
     /// Lookups and writes in total [default: 200000, or as many as there is time for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     operations: Option<u64>,
+
+    /// At most this many of them a second, all threads together [default: as many as the machine does]
+    #[arg(long, value_name = "N", conflicts_with = "audit", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
 
     /// Records; with fewer of them, more operations meet at the same one
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=10_000))]
@@ -193,6 +197,13 @@ impl Args {
         self.operations.unwrap_or(enough)
     }
 
+    /// How long a thread pauses before an operation, on average.
+    pub(crate) fn pause(&self) -> Duration {
+        let threads = self.processes * self.threads;
+        let pause = |rate| Duration::from_secs(threads.into()) / rate;
+        self.rate.map_or(Duration::ZERO, pause)
+    }
+
     /// The settings of the audit, in a run with one.
     pub(crate) fn audits(&self) -> Option<AuditPlan> {
         let plan = || AuditPlan::new(self.faults(), self.pace, self.broken.is_none());
@@ -238,6 +249,10 @@ impl Args {
     pub(crate) fn tags(&self) -> bool {
         let rules = [Break::TagJoin, Break::TagMissing, Break::TagEpoch];
         self.tags || self.broken.is_some_and(|rule| rules.contains(&rule))
+    }
+
+    pub(crate) fn evicts_tags(&self) -> bool {
+        matches!(self.broken, Some(Break::TagMissing | Break::TagEpoch))
     }
 
     pub(crate) fn near(&self) -> bool {

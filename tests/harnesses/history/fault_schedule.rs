@@ -21,9 +21,10 @@ use crate::{
 /// The time between two checks of a run without faults. It is as long as a burst and a calm.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The time between two looks whether threads write, in a run with audits.
-const AT_A_STORM: Duration = Duration::from_millis(20);
+/// The time between two looks whether threads write, in a run with audits, or between two losses of tags.
+const SOON: Duration = Duration::from_millis(20);
 
+#[expect(clippy::struct_excessive_bools, reason = "switches are")]
 pub(crate) struct FaultSchedule<'a> {
     pub(crate) server: &'a Server,
     pub(crate) injectors: &'a [Arc<FaultInjector>],
@@ -35,6 +36,8 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) may_forget_scripts: bool,
     /// How many tags there are, in a run with tags.
     pub(crate) tags: Option<u32>,
+    /// Whether tags are lost in a run without faults, too: where the rule about that is broken.
+    pub(crate) evicts_tags: bool,
     /// The phases of a run with audits.
     pub(crate) audit: Option<AuditPlan>,
     pub(crate) clock_steps: Option<ClockSteps>,
@@ -81,8 +84,8 @@ impl FaultSchedule<'_> {
         loop {
             let calm = if self.faults {
                 self.random.millis(200, 900)
-            } else if self.audit.is_some() {
-                AT_A_STORM
+            } else if self.audit.is_some() || self.evicts_tags {
+                SOON
             } else {
                 LOOK_EVERY
             };
@@ -94,7 +97,9 @@ impl FaultSchedule<'_> {
             if self.faults {
                 let burst = self.burst(&mut server)?;
                 *fault_report.bursts.entry(burst).or_default() += 1;
-            } else if self.tags.is_some() && self.audit.is_some_and(|audit| audit.is_storm()) {
+            } else if self.evicts_tags
+                || self.tags.is_some() && self.audit.is_some_and(|audit| audit.is_storm())
+            {
                 self.evict_tags(&mut server)?;
                 *fault_report.bursts.entry("tags evicted").or_default() += 1;
             }

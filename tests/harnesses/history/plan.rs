@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) keys: u32,
     /// One operation in this many is a write.
     pub(crate) operations_per_write: u64,
+    /// How long a thread pauses before an operation, on average.
+    pub(crate) pause: Duration,
     /// Whether each process has a near cache.
     pub(crate) near: bool,
     /// Whether all records are under tags.

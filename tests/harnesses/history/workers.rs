@@ -281,6 +281,7 @@ impl Worker<'_> {
     /// Does one lookup or, now and then, a write.
     fn operate(&mut self) {
         let plan = &self.workers.plan;
+        pause(plan.pause, &mut self.random);
         let mut may_write = true;
         if let Some(audit) = &plan.audit {
             let threads = u64::from(plan.processes) * u64::from(plan.threads);
@@ -329,5 +330,14 @@ impl Worker<'_> {
             let row = self.random.index(choice.len());
             self.write(choice[row]);
         }
+    }
+}
+
+/// Pauses for `mean` on average, but seldom and then for longer, so that threads still meet.
+fn pause(mean: Duration, random: &mut Random) {
+    const ONE_IN: u32 = 8;
+    if !mean.is_zero() && random.one_in(ONE_IN.into()) {
+        let mean = u64::try_from((mean * ONE_IN).as_micros()).unwrap_or(u64::MAX);
+        thread::sleep(Duration::from_micros(random.below(mean.saturating_mul(2))));
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, String> {
         threads: args.threads,
         keys: KEYS,
         operations_per_write: 8,
+        pause: Duration::ZERO,
         wait_timeout: Duration::from_secs(1),
         longest_lookup: None,
         of_killed_writers: 0,
