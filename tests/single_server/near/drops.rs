@@ -158,7 +158,7 @@ fn when_there_is_no_room() {
     let server = Server::start();
     let test = Test::new("room", redis(&server), 8);
     test.drops_by(|test| {
-        for _ in 0..20 {
+        for _ in 0..5 {
             for id in 0..64 {
                 test.get("room", id);
             }
