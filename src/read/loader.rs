@@ -22,6 +22,7 @@ pub(crate) struct Loader<F: ?Sized> {
     repeats: bool,
     /// Whether it may say that the cached record has not changed, because it sees that record.
     sees_cached: bool,
+    /// The last field, so that a reference to a loader can become one to a [`DynLoader`].
     load: F,
 }
 
