@@ -1,15 +1,14 @@
 //! The history checker: that it finds nothing where the protocol is kept, and finds each rule that is broken.
 //!
 //! Short forms of what `cargo run --release --example history` does at length. They end after a number of operations, so
-//! that a busy machine does as many; only what is about times and faults ends after seconds, at a rate that leaves room for the
-//! tests beside it.
+//! that a busy machine does as many. Only what is about times and faults ends after seconds, at a fixed rate.
 
 use crate::checker::{Checked, history, is_found, is_reported};
 
 /// In four processes, this takes one to four seconds.
 const ENOUGH: &str = "--operations=3000";
 
-/// As many a second, and not as many as the machine can do: the rest of the tests runs beside this.
+/// Does 1,000 operations a second at most. More would slow down the tests that run beside this one.
 fn for_seconds(seconds: &str, flags: &[&str]) -> Checked {
     history(&[&["--seconds", seconds, "--rate", "1000"], flags].concat())
 }
@@ -119,7 +118,7 @@ fn a_load_that_is_joined_without_a_look_at_its_clock_is_found() {
 
 #[test]
 fn a_missing_tag_that_counts_as_never_invalidated_is_found() {
-    // It loses tags all the time then. A burst of faults is one of them only now and then.
+    // Without faults, this run loses tags all the time. With faults, few bursts lose a tag.
     is_found(&["tag-missing", "--calm"]);
 }
 
@@ -188,15 +187,12 @@ fn an_update_that_is_not_watched_is_found() {
 
 #[test]
 fn an_audit_reports_nothing_where_the_protocol_is_kept() {
-    let modes = [&[][..], &["--near"], &["--tags"], &["--replica"]];
-    let audited = modes.iter().filter(|flags| {
-        let run = history(&[&["--audit", "--calm", "--operations", "3000"], **flags].concat());
+    for flags in [&[][..], &["--near"], &["--tags"], &["--replica"]] {
+        let run = history(&[&["--audit", "--calm", "--operations", "4000"], flags].concat());
         assert!(run.0.status.success(), "{}{}", run.0.stdout, run.0.stderr);
         assert_eq!(run.says("Violations"), "none");
-        run.0.stdout.contains("Audited hits")
-    });
-    // Under tags that are lost, a busy machine has few hits.
-    assert!(audited.count() >= modes.len() - 1);
+        assert!(run.counts("Audited hits") > 0, "{}", run.0.stdout);
+    }
 }
 
 #[test]

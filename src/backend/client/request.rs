@@ -1,6 +1,6 @@
 //! One request of the client: whether it is sent, and what its failure means for those after it.
 //!
-//! Called by all that asks the store, here and in the engine.
+//! Called by everything that asks the store, here and in the engine.
 
 use super::StoreClient;
 use crate::{

@@ -36,7 +36,7 @@ pub(crate) struct FaultSchedule<'a> {
     pub(crate) may_forget_scripts: bool,
     /// How many tags there are, in a run with tags.
     pub(crate) tags: Option<u32>,
-    /// Whether tags are lost in a run without faults, too: where the rule about that is broken.
+    /// Whether tags are lost even without faults and audits. So a broken rule about lost tags is found soon.
     pub(crate) evicts_tags: bool,
     /// The phases of a run with audits.
     pub(crate) audit: Option<AuditPlan>,
@@ -97,9 +97,7 @@ impl FaultSchedule<'_> {
             if self.faults {
                 let burst = self.burst(&mut server)?;
                 *fault_report.bursts.entry(burst).or_default() += 1;
-            } else if self.evicts_tags
-                || self.tags.is_some() && self.audit.is_some_and(|audit| audit.is_storm())
-            {
+            } else if self.tags.is_some() && self.may_evict_tags() {
                 self.evict_tags(&mut server)?;
                 *fault_report.bursts.entry("tags evicted").or_default() += 1;
             }
@@ -110,6 +108,13 @@ impl FaultSchedule<'_> {
                 *fault_report.bursts.entry(step).or_default() += 1;
             }
         }
+    }
+
+    /// Whether tags are lost now, in a run without faults. In the quiet of an audit, that would hide
+    /// what is wrong.
+    fn may_evict_tags(&self) -> bool {
+        self.audit
+            .map_or(self.evicts_tags, |audit| audit.is_storm())
     }
 
     fn is_over_within(&self, time: Duration) -> bool {
