@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::record::any::AnyRecord;
+
 /// What a loader found, and how long to cache it. Loaders of
 /// [`LookupOptions::get`](crate::LookupOptions::get) may return it instead of a plain `Option`.
 ///
@@ -120,6 +122,19 @@ impl<R> Loaded<R> {
 }
 
 /// Loaders that return a plain `Option` use the usual TTL.
+impl<R: Send + Sync + 'static> Loaded<R> {
+    /// The same with a record whose type only the handle of its cache knows.
+    pub(crate) fn of_any(self) -> Loaded<AnyRecord> {
+        Loaded {
+            record: self.record.map(AnyRecord::new),
+            ttl: self.ttl,
+            version: self.version,
+            is_unchanged: self.is_unchanged,
+            tags: self.tags,
+        }
+    }
+}
+
 impl<R> From<Option<R>> for Loaded<R> {
     fn from(found: Option<R>) -> Loaded<R> {
         Loaded::new(found)

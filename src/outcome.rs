@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::error::Error;
+use crate::{error::Error, record::any::AnyRecord};
 
 /// Where a record came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,13 +60,54 @@ impl fmt::Display for Source {
     }
 }
 
+/// A [`Lookup`] whose type only the handle of its cache knows.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) record: Option<AnyRecord>,
+    pub(crate) source: Source,
+    pub(crate) redis_latency: Duration,
+    /// Boxed, because an answer is moved often and rarely has a cause.
+    pub(crate) cause: Option<Box<Error>>,
+}
+
+impl Answer {
+    pub(crate) fn new(
+        record: Option<AnyRecord>,
+        source: Source,
+        redis_latency: Duration,
+    ) -> Answer {
+        Answer {
+            record,
+            source,
+            redis_latency,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn with_cause(self, cause: Error) -> Answer {
+        Answer {
+            cause: Some(Box::new(cause)),
+            ..self
+        }
+    }
+
+    /// See [`Lookup::degraded_cause`].
+    pub(crate) fn degraded_cause(&self) -> Option<&Error> {
+        self.cause.as_deref().filter(|_| !self.source.is_hit())
+    }
+
+    /// See [`Lookup::refresh_error`].
+    pub(crate) fn refresh_error(&self) -> Option<&Error> {
+        self.cause.as_deref().filter(|_| self.source.is_hit())
+    }
+}
+
 /// What [`Cache::get`](crate::Cache::get) found, and where.
 #[derive(Debug)]
 pub struct Lookup<R> {
     record: Option<Arc<R>>,
     source: Source,
     redis_latency: Duration,
-    /// Boxed, because a lookup is moved often and rarely has a cause.
     cause: Option<Box<Error>>,
 }
 
@@ -82,23 +123,16 @@ impl<R> Clone for Lookup<R> {
 }
 
 impl<R> Lookup<R> {
-    pub(crate) fn new(
-        record: Option<Arc<R>>,
-        source: Source,
-        redis_latency: Duration,
-    ) -> Lookup<R> {
+    /// The answer of a cache of `R`.
+    pub(crate) fn of(answer: Answer) -> Lookup<R>
+    where
+        R: Send + Sync + 'static,
+    {
         Lookup {
-            record,
-            source,
-            redis_latency,
-            cause: None,
-        }
-    }
-
-    pub(crate) fn with_cause(self, cause: Error) -> Lookup<R> {
-        Lookup {
-            cause: Some(Box::new(cause)),
-            ..self
+            record: answer.record.map(AnyRecord::into_arc),
+            source: answer.source,
+            redis_latency: answer.redis_latency,
+            cause: answer.cause,
         }
     }
 

@@ -1,8 +1,6 @@
 //! The settings of an audit, and their checks.
 
-use std::{error::Error as StdError, fmt, time::Duration};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::{error::Error as StdError, fmt, marker::PhantomData, time::Duration};
 
 use crate::{
     engine::Settings,
@@ -64,11 +62,13 @@ const MOST_PER_SECOND: u32 = 100_000;
 /// [`max_loads`](crate::CacheBuilder::max_loads), a load needs a free turn, and does not wait for
 /// one. Beyond these limits, samples are [skipped](crate::Audited::Skipped).
 pub struct Audit<R = Record> {
-    loader: SharedLoader<R>,
+    loader: SharedLoader,
+    /// Of the records that `loader` returns.
+    record_type: PhantomData<fn() -> R>,
     settings: AuditSettings,
 }
 
-impl<R> Audit<R> {
+impl<R: Send + Sync + 'static> Audit<R> {
     /// Starts with the loader. It must return the same record as the loaders of the lookups, and
     /// read the primary and not a cache. It runs on the thread of the audit. A panic of it counts
     /// as a failed sample. A loader that holds the cache itself keeps it alive for ever.
@@ -77,7 +77,7 @@ impl<R> Audit<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&str) -> Result<Option<R>, E> + Send + Sync + 'static,
     {
-        Audit::of(SharedLoader::of_id(loader))
+        Audit::of(SharedLoader::of_id::<R, _>(loader))
     }
 
     /// Starts with a loader that sees the [`LoadContext`]. It is always told to
@@ -88,12 +88,15 @@ impl<R> Audit<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&LoadContext<'_>) -> Result<L, E> + Send + Sync + 'static,
     {
-        Audit::of(SharedLoader::of_context(loader))
+        Audit::of(SharedLoader::of_context::<R, _, _>(loader))
     }
+}
 
-    fn of(loader: SharedLoader<R>) -> Audit<R> {
+impl<R> Audit<R> {
+    fn of(loader: SharedLoader) -> Audit<R> {
         Audit {
             loader,
+            record_type: PhantomData,
             settings: AuditSettings {
                 rate: 0.01,
                 delay: Duration::from_secs(5),
@@ -179,10 +182,7 @@ impl<R> Audit<R> {
         Ok(())
     }
 
-    pub(super) fn auditor(self) -> Auditor<R>
-    where
-        R: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
+    pub(super) fn auditor(self) -> Auditor {
         Auditor::new(self.loader, self.settings)
     }
 }

@@ -2,8 +2,6 @@
 
 use std::{error::Error as StdError, fmt::Display, time::Instant};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{Cache, options::LookupOptions};
 use crate::{
     error::Error,
@@ -15,7 +13,7 @@ use crate::{
     util::id::Id,
 };
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
+impl<R: Send + Sync + 'static> Cache<R> {
     /// Returns the record with this id: from Redis, or else from the primary through `loader`.
     ///
     /// `loader` gets the id. It returns the record, or `None` if the primary has none, or an error.
@@ -121,7 +119,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         let engine = self.engine.get_at(began);
         let config = || LookupConfig::of(&engine.settings);
         let near = (began, Accepts::Any, engine.tags_of(&[]));
-        read::get(engine, near, config, &id, &mut loader::once(loader))
+        let loader = &mut loader::once::<R, _, _>(loader);
+        read::get(engine, near, config, &id, loader).map(Lookup::of)
     }
 
     /// Returns the record that Redis has under this id, and never loads it. Returns `None` if there
@@ -137,7 +136,8 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// - [`Error::Store`]: Redis did not answer, or may hold an outdated record.
     /// - [`Error::InvalidId`]: the id is empty or longer than 64 KiB.
     pub fn peek(&self, id: impl Display) -> Result<Option<Lookup<R>>, Error> {
-        read::peek(self.engine.get(), &Id::new(&id)?)
+        let found = read::peek(self.engine.get(), &Id::new(&id)?)?;
+        Ok(found.map(Lookup::of))
     }
 }
 
@@ -202,7 +202,8 @@ impl<R> Cache<R> {
         id: impl Display,
         names: &[&str],
     ) -> Result<Option<Lookup<Record>>, Error> {
-        read::get_fields(self.engine.get(), &Id::new(&id)?, names)
+        let found = read::get_fields(self.engine.get(), &Id::new(&id)?, names)?;
+        Ok(found.map(Lookup::of))
     }
 
     /// How long the cached record with this id still lives, in milliseconds, including its

@@ -2,8 +2,6 @@
 
 use std::{error::Error as StdError, fmt::Display};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::Cache;
 use crate::{
     error::{Error, WriteError},
@@ -13,7 +11,7 @@ use crate::{
     write,
 };
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
+impl<R: Send + Sync + 'static> Cache<R> {
     /// Returns the records with these ids, in the order of the ids. Records that are not in Redis
     /// are loaded from the primary, all in one call of `loader`.
     ///
@@ -124,7 +122,11 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         &self,
         ids: impl IntoIterator<Item: Display>,
     ) -> Result<Vec<Option<Lookup<R>>>, Error> {
-        read::peek_many(self.engine.get(), &Ids::new(ids)?)
+        let found = read::peek_many(self.engine.get(), &Ids::new(ids)?)?;
+        Ok(found
+            .into_iter()
+            .map(|found| found.map(Lookup::of))
+            .collect())
     }
 }
 

@@ -16,18 +16,18 @@ pub(crate) mod validate;
 mod versions;
 pub(crate) mod writes;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::audit::Audit;
 use crate::{
     backend::SharedClient,
-    engine::{Engine, Settings},
+    engine::{Engine, Settings, record_type::RecordType},
     error::Error,
     read::audit::Auditor,
     record::Record,
-    telemetry::{event::Observer, recorder::Fingerprint, stats::Stats},
+    telemetry::{event::Observer, stats::Stats},
     util::{id::Id, per_process::PerProcess},
 };
 
@@ -98,7 +98,9 @@ use crate::{
 /// # Ok::<_, cache_aside::Error>(())
 /// ```
 pub struct Cache<R = Record> {
-    engine: PerProcess<Engine<R>>,
+    engine: PerProcess<Engine>,
+    /// What the engine knows as [`AnyRecord`](crate::record::any::AnyRecord) is an `R`.
+    record_type: PhantomData<fn() -> R>,
 }
 
 impl<R> Cache<R> {
@@ -106,7 +108,7 @@ impl<R> Cache<R> {
         settings: Settings,
         client: SharedClient,
         observer: Option<Arc<dyn Observer>>,
-        (audit, fingerprint): (Option<Audit<R>>, Fingerprint<R>),
+        audit: Option<Audit<R>>,
     ) -> Result<Cache<R>, Error>
     where
         R: Serialize + DeserializeOwned + Send + Sync + 'static,
@@ -121,17 +123,20 @@ impl<R> Cache<R> {
             settings.clone(),
             here,
             observer.clone(),
-            (queue(), fingerprint),
+            (queue(), RecordType::of::<R>()),
         )?;
         let in_child = move || {
-            let parts = || (queue(), fingerprint);
+            let parts = || (queue(), RecordType::of::<R>());
             Engine::in_child(&settings, client.get(), observer.as_ref(), parts)
         };
         let engine = PerProcess::with(engine, in_child);
         if let Some(auditor) = auditor {
             auditor.set_engine(engine.downgrade());
         }
-        Ok(Cache { engine })
+        Ok(Cache {
+            engine,
+            record_type: PhantomData,
+        })
     }
 }
 
@@ -168,6 +173,7 @@ impl<R> Clone for Cache<R> {
     fn clone(&self) -> Cache<R> {
         Cache {
             engine: self.engine.clone(),
+            record_type: PhantomData,
         }
     }
 }

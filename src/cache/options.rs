@@ -3,10 +3,9 @@
 use std::{
     error::Error as StdError,
     fmt::Display,
+    marker::PhantomData,
     time::{Duration, Instant},
 };
-
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::validate;
 use crate::{
@@ -14,7 +13,10 @@ use crate::{
     error::Error,
     loaded::{LoadContext, Loaded},
     outcome::Lookup,
-    read::{self, LookupConfig, loader},
+    read::{
+        self, LookupConfig,
+        loader::{self, DynLoader},
+    },
     util::{
         id::{Id, Ids},
         per_process::PerProcess,
@@ -42,16 +44,18 @@ use crate::{
 /// ```
 #[must_use = "options do nothing before `get`"]
 pub struct LookupOptions<'a, R> {
-    engine: &'a PerProcess<Engine<R>>,
+    engine: &'a PerProcess<Engine>,
+    record_type: PhantomData<fn() -> R>,
     config: LookupConfig,
     skip_cache: bool,
     pub(super) tags: &'a [&'a str],
 }
 
 impl<'a, R> LookupOptions<'a, R> {
-    pub(crate) fn new(engine: &'a PerProcess<Engine<R>>) -> LookupOptions<'a, R> {
+    pub(crate) fn new(engine: &'a PerProcess<Engine>) -> LookupOptions<'a, R> {
         LookupOptions {
             engine,
+            record_type: PhantomData,
             config: LookupConfig::of(&engine.first().settings),
             skip_cache: false,
             tags: &[],
@@ -148,7 +152,7 @@ impl<R> LookupOptions<'_, R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
+impl<R: Send + Sync + 'static> LookupOptions<'_, R> {
     /// Returns the record with this id: see [`Cache::get`](crate::Cache::get). `loader` returns an
     /// `Option` of the record, or a [`Loaded`].
     ///
@@ -172,19 +176,7 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     {
         let id = Id::new(&id)?;
         self.check()?;
-        if self.skip_cache {
-            read::skip(
-                self.engine.get(),
-                self.config.wait_timeout,
-                &id,
-                &mut loader::once(loader),
-            )
-        } else {
-            let began = Instant::now();
-            let engine = self.engine.get_at(began);
-            let near = (began, self.config.accepts(), engine.tags_of(self.tags));
-            read::get(engine, near, || self.config, &id, &mut loader::once(loader))
-        }
+        self.get_by(&id, &mut loader::once::<R, _, _>(loader))
     }
 
     /// Returns the record with this id, as [`get`](LookupOptions::get) does. `loader` also learns
@@ -215,15 +207,19 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     {
         let id = Id::new(&id)?;
         self.check()?;
-        let loader = &mut loader::with_context(loader);
-        if self.skip_cache {
-            read::skip(self.engine.get(), self.config.wait_timeout, &id, loader)
+        self.get_by(&id, &mut loader::with_context::<R, _, _>(loader))
+    }
+
+    fn get_by(self, id: &str, loader: &mut DynLoader<'_>) -> Result<Lookup<R>, Error> {
+        let found = if self.skip_cache {
+            read::skip(self.engine.get(), self.config.wait_timeout, id, loader)
         } else {
             let began = Instant::now();
             let engine = self.engine.get_at(began);
             let near = (began, self.config.accepts(), engine.tags_of(self.tags));
-            read::get(engine, near, || self.config, &id, loader)
-        }
+            read::get(engine, near, || self.config, id, loader)
+        };
+        found.map(Lookup::of)
     }
 
     /// Returns the records with these ids: see [`Cache::get_many`](crate::Cache::get_many).
@@ -250,13 +246,15 @@ impl<R: Serialize + DeserializeOwned> LookupOptions<'_, R> {
     {
         let ids = Ids::new(ids)?;
         self.check()?;
-        if self.skip_cache {
-            read::skip_many(self.engine.get(), self.config.wait_timeout, &ids, loader)
+        let engine = self.engine.get();
+        let load = &mut read::batch_loader::<R, _, _, _, _>(engine, loader);
+        let found = if self.skip_cache {
+            read::skip_many(engine, self.config.wait_timeout, &ids, load)
         } else {
-            let engine = self.engine.get();
             let config = (self.config, engine.tags_of(self.tags));
-            read::get_many(engine, config, &ids, loader)
-        }
+            read::get_many(engine, config, &ids, load)
+        };
+        Ok(found?.into_iter().map(Lookup::of).collect())
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::fmt::Display;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::Cache;
 use crate::{
     error::{Error, WriteError},
@@ -68,7 +66,7 @@ impl<R> Cache<R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
+impl<R: Send + Sync + 'static> Cache<R> {
     /// Changes the primary through `change`, as [`write`](Cache::write) does, and caches the record
     /// that `change` returns. The next lookup is then a hit.
     ///
@@ -126,6 +124,7 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
         F: FnOnce() -> Result<(T, L), E>,
     {
         let id = Id::new(&id).map_err(WriteError::Cache)?;
+        let change = || change().map(|(value, loaded)| (value, loaded.into().of_any()));
         write::write_through(self.engine.get(), &id, change)
     }
 }

@@ -2,12 +2,11 @@
 
 use std::{fmt::Display, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::Cache;
 use crate::{
     error::{Error, WriteError},
     outcome::Written,
+    record::any::AnyRecord,
     util::id::Id,
     write,
 };
@@ -171,7 +170,7 @@ impl<R> Cache<R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> Cache<R> {
+impl<R: Send + Sync + 'static> Cache<R> {
     /// Sets one field of the cached record. Returns whether a record was cached and now has the
     /// value. If none was, nothing is written, so that no partial record can appear.
     ///
@@ -261,10 +260,11 @@ impl<R: Serialize + DeserializeOwned> Cache<R> {
     /// # Panics
     ///
     /// Panics if `change` panics. The cached record stays as it was.
-    pub fn update<F>(&self, id: impl Display, change: F) -> Result<bool, Error>
+    pub fn update<F>(&self, id: impl Display, mut change: F) -> Result<bool, Error>
     where
         F: FnMut(&R) -> Option<R>,
     {
+        let change: &mut write::RecordChange<'_> = &mut |old| change(old.get()).map(AnyRecord::new);
         write::update(self.engine.get(), &Id::new(&id)?, change)
     }
 }

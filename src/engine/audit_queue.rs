@@ -4,10 +4,11 @@
 //! one waits for nothing, and that few samples wait. Called for every hit. The read path has the
 //! thread that takes the samples, and knows what to do with them.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use super::{Engine, lookup_tags::LookupTags};
 use crate::{
+    record::any::AnyRecord,
     telemetry::event::{Audited, Event},
     util::{
         random,
@@ -20,36 +21,31 @@ use crate::{
 const MOST_WAITING: usize = 100;
 
 /// A hit that was chosen.
-pub(crate) struct AuditSample<R> {
+pub(crate) struct AuditSample {
     pub(crate) id: String,
     /// The record, if it came from the near cache.
-    pub(crate) near: Option<Arc<R>>,
+    pub(crate) near: Option<AnyRecord>,
     /// Those of the lookup, of which nothing was read yet.
     pub(crate) tags: Option<Box<LookupTags>>,
 }
 
 /// The samples that wait for the thread, the oldest first.
-pub(crate) type WaitingSamples<R> = VecDeque<AuditSample<R>>;
+pub(crate) type WaitingSamples = VecDeque<AuditSample>;
 
 /// The queue of one cache in one process.
-pub(crate) struct AuditQueue<R> {
+pub(crate) struct AuditQueue {
     /// A hit is chosen if its random number is at most this.
     threshold: u64,
-    /// Returns whether there was a place for the sample. Owns the worker. A function, because hits
-    /// do not require that a record may go to another thread.
-    submit: Box<dyn Fn(AuditSample<R>) -> bool + Send + Sync>,
+    worker: Worker<WaitingSamples>,
 }
 
-impl<R> AuditQueue<R> {
+impl AuditQueue {
     /// `rate`: the share of hits, above 0 and at most 1. `run`: what the thread does. The first
     /// sample starts the thread, and the drop of the queue stops it.
     pub(crate) fn new(
         rate: f64,
-        run: impl Fn(&WorkerContext<WaitingSamples<R>>) + Send + Sync + 'static,
-    ) -> AuditQueue<R>
-    where
-        R: Send + Sync + 'static,
-    {
+        run: impl Fn(&WorkerContext<WaitingSamples>) + Send + Sync + 'static,
+    ) -> AuditQueue {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
@@ -57,36 +53,33 @@ impl<R> AuditQueue<R> {
             reason = "a share needs no 64th bit, and the result is in range"
         )]
         let threshold = (rate * u64::MAX as f64) as u64;
-        let worker = Worker::new("cache-aside-audit", run);
         AuditQueue {
             threshold,
-            submit: Box::new(move |sample| submit(&worker, sample)),
+            worker: Worker::new("cache-aside-audit", run),
         }
+    }
+
+    /// Returns whether there was a place for the sample.
+    fn submit(&self, sample: AuditSample) -> bool {
+        let mut sample = Some(sample);
+        // If no thread can be started, the sample waits until one can.
+        let _ = self.worker.update(|waiting| {
+            if waiting.len() >= MOST_WAITING {
+                return false;
+            }
+            waiting.extend(sample.take());
+            // Otherwise the thread knows of an older one.
+            waiting.len() == 1
+        });
+        sample.is_none()
     }
 }
 
-fn submit<R: Send + Sync + 'static>(
-    worker: &Worker<WaitingSamples<R>>,
-    sample: AuditSample<R>,
-) -> bool {
-    let mut sample = Some(sample);
-    // If no thread can be started, the sample waits until one can.
-    let _ = worker.update(|waiting| {
-        if waiting.len() >= MOST_WAITING {
-            return false;
-        }
-        waiting.extend(sample.take());
-        // Otherwise the thread knows of an older one.
-        waiting.len() == 1
-    });
-    sample.is_none()
-}
-
-impl<R> Engine<R> {
+impl Engine {
     /// Called for each hit. Lets the audit look at some of them. `tags`: those of the lookup.
     /// `near`: the record, if it came from the near cache.
     #[inline]
-    pub(crate) fn sample_hit(&self, id: &str, tags: Option<&LookupTags>, near: Option<&Arc<R>>) {
+    pub(crate) fn sample_hit(&self, id: &str, tags: Option<&LookupTags>, near: Option<&AnyRecord>) {
         if let Some(audit) = &self.audit
             && random::quick() <= audit.threshold
         {
@@ -98,12 +91,12 @@ impl<R> Engine<R> {
     #[inline(never)]
     fn sample(
         &self,
-        audit: &AuditQueue<R>,
+        audit: &AuditQueue,
         id: &str,
         tags: Option<&LookupTags>,
-        near: Option<&Arc<R>>,
+        near: Option<&AnyRecord>,
     ) {
-        let is_waiting = (audit.submit)(AuditSample {
+        let is_waiting = audit.submit(AuditSample {
             id: id.to_owned(),
             near: near.cloned(),
             tags: tags.map(|tags| Box::new(tags.unread())),

@@ -4,21 +4,22 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{Engine, Settings};
 use crate::{
-    record::fields::{Fields, Unstorable, not_found, to_fields},
+    record::{
+        any::AnyRecord,
+        fields::{Fields, Unstorable, not_found},
+    },
     util::limits::LONGEST,
 };
 
-impl<R: Serialize + DeserializeOwned> Engine<R> {
+impl Engine {
     /// The TTL and the fields that are cached of a record, or of the fact that there is none. A TTL
     /// that was `chosen` for it is exact. The usual `ttl` is jittered. `None`: nothing is cached,
     /// by choice.
     pub(crate) fn entry(
         &self,
-        record: Option<&R>,
+        record: Option<&AnyRecord>,
         ttl: Duration,
         chosen: Option<Duration>,
     ) -> Result<Option<(Duration, Fields)>, Unstorable> {
@@ -34,11 +35,10 @@ impl<R: Serialize + DeserializeOwned> Engine<R> {
             self.record_max_negative_ttl(ttl);
             return Ok(Some((ttl, not_found())));
         };
-        Ok(Some((freshness.total_ttl(ttl), to_fields(record, schema)?)))
+        let fields = (self.record_type.to_fields)(record, schema)?;
+        Ok(Some((freshness.total_ttl(ttl), fields)))
     }
-}
 
-impl<R> Engine<R> {
     /// How long a record that has not changed stays in the store from now on. `None`: it must not
     /// stay, by choice.
     pub(crate) fn kept_ttl(&self, ttl: Duration, chosen: Option<Duration>) -> Option<Duration> {

@@ -4,25 +4,22 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Settings, audit_queue::AuditQueue};
+use super::{Engine, Settings, audit_queue::AuditQueue, record_type::RecordType};
 use crate::{
     backend::client::StoreClient,
     error::cause::chain,
-    telemetry::{event::Observer, recorder::Fingerprint, trace},
+    telemetry::{event::Observer, trace},
 };
 
-impl<R> Engine<R> {
+impl Engine {
     /// The engine of a process that was forked from the one that built the cache. If the store does
     /// not push its changes there, the engine works without.
     pub(crate) fn in_child(
         settings: &Settings,
         client: &Arc<StoreClient>,
         observer: Option<&Arc<dyn Observer>>,
-        parts: impl Fn() -> (Option<AuditQueue<R>>, Fingerprint<R>),
-    ) -> Engine<R>
-    where
-        R: Send + Sync + 'static,
-    {
+        parts: impl Fn() -> (Option<AuditQueue>, RecordType),
+    ) -> Engine {
         let new = |settings| Engine::new(settings, Arc::clone(client), observer.cloned(), parts());
         new(settings.clone()).unwrap_or_else(|error| {
             trace::error!(

@@ -8,7 +8,7 @@ use crate::{
     store::keys::{Keys, has_one_slot},
 };
 
-impl<R> Engine<R> {
+impl Engine {
     /// The key of the record with this id. `util/id.rs` has checked the id. This only checks
     /// whether a cluster can have both keys of the record in one slot.
     pub(crate) fn data_key(&self, id: &str) -> Result<String, Error> {

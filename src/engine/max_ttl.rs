@@ -22,7 +22,7 @@ pub(super) struct MaxTtls {
     negative: AtomicU64,
 }
 
-impl<R> Engine<R> {
+impl Engine {
     pub(super) fn record_max_ttls_of_settings(&self) {
         let Settings {
             ttl,

@@ -13,6 +13,7 @@ pub(crate) mod lease_renewal;
 pub(crate) mod load_limit;
 pub(crate) mod lookup_tags;
 mod max_ttl;
+pub(crate) mod record_type;
 mod settings;
 pub(crate) mod single_flight;
 mod subscribe;
@@ -32,6 +33,7 @@ use self::{
     lease_renewal::{LeaseRenewer, RenewalGuard},
     load_limit::LoadLimit,
     max_ttl::MaxTtls,
+    record_type::RecordType,
     single_flight::{Call, Leader, SingleFlight},
     subscribe::subscribe,
     tag_lives::TagLives,
@@ -40,11 +42,11 @@ use crate::{
     backend::client::{StoreClient, unwind::Ending},
     error::Error,
     near::{subscriber::ChangeSubscriber, tags::TagStream},
-    record::fields::Undecodable,
+    record::{any::AnyRecord, fields::Undecodable},
     store::{BatchResult, Entry, Failure, Store, Subscription, TagKeys, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
-        recorder::{Began, Fingerprint, Recorded, Recorder},
+        recorder::{Began, Recorded, Recorder},
         reporter::Reporter,
         stats::Stats,
     },
@@ -52,42 +54,41 @@ use crate::{
 };
 
 /// The outcome of a load, as its leader and all its followers get it. `Ok(None)`: no such record.
-pub(crate) type Outcome<R> = Result<Option<Arc<R>>, Error>;
+pub(crate) type Outcome = Result<Option<AnyRecord>, Error>;
 
 /// The result of the first read of a data key: the entry, and its remaining TTL if that matters.
 pub(crate) type FirstReadResult = Result<(Entry, Option<Duration>), Error>;
 
 /// A load of this process, which others can follow.
-pub(crate) type SharedCall<R> = Arc<Call<Outcome<R>>>;
+pub(crate) type SharedCall = Arc<Call<Outcome>>;
 
 /// The lookups that wait for a permit on behalf of others, by [limit](LoadLimit::id) and data key.
 /// What they hand to the others: the load that these share, if there is one.
-type LoadQueue<R> = SingleFlight<(usize, String), Option<SharedCall<R>>>;
+type LoadQueue = SingleFlight<(usize, String), Option<SharedCall>>;
 
-pub(crate) type QueueLeader<'a, R> = Leader<'a, (usize, String), Option<SharedCall<R>>>;
+pub(crate) type QueueLeader<'a> = Leader<'a, (usize, String), Option<SharedCall>>;
 
-pub(crate) struct Engine<R> {
+pub(crate) struct Engine {
     /// This is the first field, so it is dropped first. So no change arrives while the other fields
     /// are dropped.
     _subscription: Option<Subscription>,
     /// Receives changes, if a setting needs them.
-    pub(crate) subscriber: Option<Arc<ChangeSubscriber<R>>>,
+    pub(crate) subscriber: Option<Arc<ChangeSubscriber>>,
     pub(crate) settings: Settings,
     pub(crate) client: Arc<StoreClient>,
     /// Whether both keys of a record must be in one hash slot.
     is_cluster: bool,
     /// Loads under a lease, by token.
-    pub(crate) calls: SingleFlight<Token, Outcome<R>>,
+    pub(crate) calls: SingleFlight<Token, Outcome>,
     /// Loads without Redis, by data key.
-    pub(crate) degraded: SingleFlight<String, Outcome<R>>,
+    pub(crate) degraded: SingleFlight<String, Outcome>,
     /// The limit of `max_loads`, if it is set.
     pub(crate) load_limit: Option<LoadLimit>,
     /// Lookups that wait for their turn to load. Only used with a limit.
-    pub(crate) queued: LoadQueue<R>,
+    pub(crate) queued: LoadQueue,
     pub(crate) lease_renewer: LeaseRenewer,
     pub(crate) reporter: Arc<Reporter>,
-    /// For the event log.
-    pub(crate) fingerprint: Fingerprint<R>,
+    pub(crate) record_type: RecordType,
     pub(crate) load_time: LoadTime,
     max_ttls: MaxTtls,
     /// The tags of every lookup. `None`: lookups have no tags but those of their callers.
@@ -96,26 +97,23 @@ pub(crate) struct Engine<R> {
     /// The changes of tags, for the near cache. Started by the first lookup under tags.
     tag_stream: OnceLock<Option<TagStream>>,
     /// The hits that wait for their audit, if the cache has one.
-    audit: Option<AuditQueue<R>>,
+    audit: Option<AuditQueue>,
 }
 
 // An engine stays usable after a panic in a loader, a change or an observer. No user code runs
 // under its locks, and they do not poison. On unwinding, the leader of a call wakes its followers,
 // the renewal of its lease stops, and a guard is ended. A record is never changed after it was
 // loaded.
-impl<R> UnwindSafe for Engine<R> {}
-impl<R> RefUnwindSafe for Engine<R> {}
+impl UnwindSafe for Engine {}
+impl RefUnwindSafe for Engine {}
 
-impl<R> Engine<R> {
+impl Engine {
     pub(crate) fn new(
         settings: Settings,
         client: Arc<StoreClient>,
         observer: Option<Arc<dyn Observer>>,
-        (audit, fingerprint): (Option<AuditQueue<R>>, Fingerprint<R>),
-    ) -> Result<Engine<R>, Error>
-    where
-        R: Send + Sync + 'static,
-    {
+        (audit, record_type): (Option<AuditQueue>, RecordType),
+    ) -> Result<Engine, Error> {
         if let Some(lag) = settings.versions {
             if client.store().versioned().is_none() {
                 return refuse("versions", "this store keeps no floors");
@@ -161,7 +159,7 @@ impl<R> Engine<R> {
             degraded: SingleFlight::new(),
             queued: SingleFlight::new(),
             reporter,
-            fingerprint,
+            record_type,
             load_time: LoadTime::default(),
             max_ttls: MaxTtls::default(),
             tag_lives: TagLives::default(),

@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// The subscriber that receives the changes, and the subscription that keeps it registered.
-type Subscribed<R> = (Arc<ChangeSubscriber<R>>, Subscription);
+type Subscribed = (Arc<ChangeSubscriber>, Subscription);
 
 /// Subscribes to the changes in the store, if a setting needs them.
-pub(super) fn subscribe<R: Send + Sync + 'static>(
+pub(super) fn subscribe(
     settings: &Settings,
     client: &StoreClient,
-) -> Result<Option<Subscribed<R>>, Error> {
+) -> Result<Option<Subscribed>, Error> {
     let Settings {
         prefix,
         ttl,

@@ -11,14 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::de::DeserializeOwned;
-
 use super::{Engine, FirstReadResult, Settings, lookup_tags::LookupTags};
 use crate::{
     error::Error,
     near::tags::{NearTags, TagChanges, TagStream},
+    record::any::AnyRecord,
     record::fields::{
-        Fields, Undecodable, Unstorable, from_fields,
+        Fields, Undecodable, Unstorable,
         tag_fields::{TAG_CLOCK_FIELD, list_field, tags_in},
     },
     store::{ChangeListener, Entry, Failure, FailureKind, Store, TagKeys, TagValues, TaggedStore},
@@ -53,7 +52,7 @@ impl Settings {
     }
 }
 
-impl<R> Engine<R> {
+impl Engine {
     /// The tags of a lookup that its caller puts under these tags.
     #[inline]
     pub(crate) fn tags_of(&self, of_caller: &[&str]) -> Option<Box<LookupTags>> {
@@ -98,14 +97,11 @@ impl<R> Engine<R> {
         &self,
         mut fields: Fields,
         tags: Option<&LookupTags>,
-    ) -> Result<Option<R>, Undecodable>
-    where
-        R: DeserializeOwned,
-    {
+    ) -> Result<Option<AnyRecord>, Undecodable> {
         if let Some(tags) = tags {
             tags.take_fields(&mut fields)?;
         }
-        from_fields(fields, &self.settings.schema)
+        (self.record_type.from_fields)(fields, &self.settings.schema)
     }
 
     /// Reads the entry at a data key, and the tags of the lookup. Also reads the TTL of the entry,

@@ -10,7 +10,7 @@
 //!   hold locks, or may be the thread that reads changes, which must not stop.
 
 use std::{
-    io, mem,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -19,7 +19,7 @@ use std::{
 use parking_lot::Mutex;
 use quick_cache::Lifecycle;
 
-use crate::util::postponed::Postponed;
+use crate::{record::any::AnyRecord, util::postponed::Postponed};
 
 /// Makes the near cache keep the evicted records until its lock is released.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,36 +63,16 @@ pub(crate) fn drop_contained<T>(evicted: T) {
 }
 
 /// Records that were removed all at once.
-pub(crate) struct Discarded<R> {
-    left: Left<R>,
+#[derive(Default)]
+pub(crate) struct Discarded {
+    left: Arc<Mutex<Vec<AnyRecord>>>,
     /// Whether records are left because no thread could be started.
     postponed: Postponed,
-    /// Starts the thread. A function pointer, because only the creator knows that `R` is `Send`.
-    start: fn(Left<R>) -> io::Result<()>,
 }
 
-type Left<R> = Arc<Mutex<Vec<Arc<R>>>>;
-
-impl<R: Send + Sync + 'static> Discarded<R> {
-    pub(crate) fn new() -> Discarded<R> {
-        Discarded {
-            left: Arc::default(),
-            postponed: Postponed::default(),
-            start: |left| {
-                let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
-                let started = thread.spawn(move || {
-                    let records = mem::take(&mut *left.lock());
-                    records.into_iter().for_each(drop_contained);
-                });
-                started.map(drop)
-            },
-        }
-    }
-}
-
-impl<R> Discarded<R> {
+impl Discarded {
     /// Drops these records later. Runs no user code, so it may be called under a lock.
-    pub(crate) fn discard(&self, records: Vec<Arc<R>>) {
+    pub(crate) fn discard(&self, records: Vec<AnyRecord>) {
         if !records.is_empty() {
             self.left.lock().extend(records);
             self.start_thread();
@@ -111,7 +91,12 @@ impl<R> Discarded<R> {
     /// Without a thread the records stay until a lookup tries again. Nothing is logged, because a
     /// logger is user code too.
     fn start_thread(&self) {
-        let started = (self.start)(Arc::clone(&self.left));
+        let left = Arc::clone(&self.left);
+        let thread = thread::Builder::new().name("cache-aside-discard".to_owned());
+        let started = thread.spawn(move || {
+            let records = mem::take(&mut *left.lock());
+            records.into_iter().for_each(drop_contained);
+        });
         self.postponed.record(started.is_err());
     }
 }
@@ -134,7 +119,7 @@ mod tests {
 
     /// A near cache whose records read it when they are dropped.
     struct Both {
-        near: Near<Looking>,
+        near: Near,
         liveness: StreamLiveness,
         dropped: AtomicUsize,
     }
@@ -177,7 +162,7 @@ mod tests {
                 self.near.find(&self.liveness, &id, now, Accepts::Any, None)
             {
                 placeholder.fill(
-                    Some(Arc::new(Looking(Arc::downgrade(self)))),
+                    Some(AnyRecord::new(Looking(Arc::downgrade(self)))),
                     LONG,
                     Duration::ZERO,
                 );
@@ -262,8 +247,8 @@ mod tests {
                 panic!("the record's own");
             }
         }
-        let discarded = Discarded::new();
-        discarded.discard((0..5).map(|_| Arc::new(Panics)).collect());
+        let discarded = Discarded::default();
+        discarded.discard((0..5).map(|_| AnyRecord::new(Panics)).collect());
         let deadline = Instant::now() + Duration::from_secs(20);
         while DROPPED.load(SeqCst) < 5 {
             assert!(Instant::now() < deadline);

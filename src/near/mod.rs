@@ -36,6 +36,8 @@ use quick_cache::{
     sync::{Cache, GuardResult, PlaceholderGuard},
 };
 
+use crate::record::any::AnyRecord;
+
 use self::{
     deferred_drop::{Discarded, DropUnlocked, drop_contained},
     liveness::StreamLiveness,
@@ -50,36 +52,27 @@ const PARTS: u64 = 16;
 const AHEAD: usize = 1 << 16;
 
 /// Records by id rather than by key, so that a lookup builds no key.
-pub(crate) struct Near<R> {
-    kept: Kept<R>,
+pub(crate) struct Near {
+    kept: Kept,
     longest: Duration,
-    discarded: Discarded<R>,
+    discarded: Discarded,
 }
 
-type Kept<R> = Cache<String, NearEntry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
-type Reservation<'a, R> =
-    PlaceholderGuard<'a, String, NearEntry<R>, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
+type Kept = Cache<String, NearEntry, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
+type Reservation<'a> =
+    PlaceholderGuard<'a, String, NearEntry, UnitWeighter, DefaultHashBuilder, DropUnlocked>;
 
-struct NearEntry<R> {
+#[derive(Clone)]
+struct NearEntry {
     epoch: u64,
     /// In nanoseconds on the clock of `liveness.rs`.
     until: u64,
     /// When the record was cached, or earlier: on the same clock, negative before its start.
     since: i64,
     /// `None`: the primary has no such record.
-    record: Option<Arc<R>>,
+    record: Option<AnyRecord>,
     /// `None`: it is under no tags.
     tags: Option<Arc<EntryTags>>,
-}
-
-impl<R> Clone for NearEntry<R> {
-    fn clone(&self) -> NearEntry<R> {
-        NearEntry {
-            record: self.record.clone(),
-            tags: self.tags.clone(),
-            ..*self
-        }
-    }
 }
 
 /// Which entries may answer a lookup.
@@ -92,8 +85,8 @@ pub(crate) enum Accepts {
 }
 
 /// A reservation for a record that is about to be read.
-pub(crate) struct Placeholder<'a, R> {
-    reservation: Reservation<'a, R>,
+pub(crate) struct Placeholder<'a> {
+    reservation: Reservation<'a>,
     epoch: u64,
     /// Taken before the request was sent.
     began: Instant,
@@ -103,12 +96,9 @@ pub(crate) struct Placeholder<'a, R> {
     tags: Option<Box<NearTags<'a>>>,
 }
 
-impl<R> Near<R> {
+impl Near {
     /// Creates a near cache for at most `capacity` entries, each for at most `longest`.
-    pub(crate) fn new(capacity: usize, longest: Duration) -> Near<R>
-    where
-        R: Send + Sync + 'static,
-    {
+    pub(crate) fn new(capacity: usize, longest: Duration) -> Near {
         let most = capacity as u64;
         let parts = if most < 64 * PARTS { 1 } else { PARTS };
         let options = OptionsBuilder::new()
@@ -120,7 +110,7 @@ impl<R> Near<R> {
             .expect("the two settings it wants are set");
         let hasher = DefaultHashBuilder::default();
         let kept = Cache::with_options(options, UnitWeighter, hasher, DropUnlocked);
-        let discarded = Discarded::new();
+        let discarded = Discarded::default();
         Near {
             kept,
             longest,
@@ -139,7 +129,7 @@ impl<R> Near<R> {
         began: Instant,
         accepts: Accepts,
         tags: Option<Box<NearTags<'a>>>,
-    ) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
+    ) -> Result<Option<AnyRecord>, Option<Placeholder<'a>>> {
         let now = liveness.nanos(began);
         if !liveness.is_live(now) || tags.as_ref().is_some_and(|tags| !tags.is_live()) {
             self.discarded.discard_postponed();
@@ -151,7 +141,7 @@ impl<R> Near<R> {
             Accepts::UpTo(age) => before(now, age),
             Accepts::Nothing => i64::MAX,
         };
-        let is_good = |entry: &NearEntry<R>| {
+        let is_good = |entry: &NearEntry| {
             let is_for_tags = match (&entry.tags, &tags) {
                 (None, None) => true,
                 (Some(entry), Some(tags)) => tags.admit(entry),
@@ -198,7 +188,7 @@ impl<R> Near<R> {
     }
 }
 
-impl<R> Placeholder<'_, R> {
+impl Placeholder<'_> {
     /// Puts the record that was read under these tags too, which it lists.
     pub(crate) fn add_tags(&mut self, keys: &[String]) {
         if let Some(tags) = &mut self.tags {
@@ -208,7 +198,7 @@ impl<R> Placeholder<'_, R> {
 
     /// Inserts the record that was read, unless the placeholder was removed. `left`: the remaining
     /// TTL in the store when the record was read. `age`: for how long it had been there, at most.
-    pub(crate) fn fill(self, record: Option<Arc<R>>, left: Duration, age: Duration) {
+    pub(crate) fn fill(self, record: Option<AnyRecord>, left: Duration, age: Duration) {
         // An entry of another epoch would not be used, and would only take up room.
         if self.liveness.epoch() != self.epoch {
             return;

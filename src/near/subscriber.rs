@@ -9,16 +9,16 @@ use std::time::Instant;
 use super::{Near, lease_waiters::LeaseWaiters, liveness::StreamLiveness};
 use crate::store::{ChangeListener, keys::Keys};
 
-pub(crate) struct ChangeSubscriber<R> {
+pub(crate) struct ChangeSubscriber {
     prefix: String,
     pub(crate) liveness: StreamLiveness,
     /// `None`: only waiters are notified.
-    pub(crate) near: Option<Near<R>>,
+    pub(crate) near: Option<Near>,
     pub(crate) lease_waiters: LeaseWaiters,
 }
 
-impl<R> ChangeSubscriber<R> {
-    pub(crate) fn new(prefix: String, near: Option<Near<R>>) -> ChangeSubscriber<R> {
+impl ChangeSubscriber {
+    pub(crate) fn new(prefix: String, near: Option<Near>) -> ChangeSubscriber {
         ChangeSubscriber {
             prefix,
             liveness: StreamLiveness::new(),
@@ -33,7 +33,7 @@ impl<R> ChangeSubscriber<R> {
     }
 }
 
-impl<R: Send + Sync + 'static> ChangeListener for ChangeSubscriber<R> {
+impl ChangeListener for ChangeSubscriber {
     fn on_confirmed(&self, until: Instant) {
         self.liveness.confirm(until);
     }

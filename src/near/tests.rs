@@ -3,7 +3,7 @@ use super::*;
 const LONG: Duration = Duration::from_secs(600);
 
 struct Both {
-    near: Near<u32>,
+    near: Near,
     liveness: StreamLiveness,
 }
 
@@ -15,14 +15,14 @@ fn both(capacity: usize, longest: Duration) -> Both {
 }
 
 impl Both {
-    fn find(&self, id: &str) -> Result<u32, Option<Placeholder<'_, u32>>> {
+    fn find(&self, id: &str) -> Result<u32, Option<Placeholder<'_>>> {
         let found = self
             .near
             .find(&self.liveness, id, Instant::now(), Accepts::Any, None);
-        found.map(|record| *record.expect("a record"))
+        found.map(|record| *record.expect("a record").get::<u32>())
     }
 
-    fn placeholder(&self, id: &str) -> Option<Placeholder<'_, u32>> {
+    fn placeholder(&self, id: &str) -> Option<Placeholder<'_>> {
         match self.find(id) {
             Ok(there) => panic!("{there} is there"),
             Err(placeholder) => placeholder,
@@ -31,7 +31,7 @@ impl Both {
 
     fn put(&self, id: &str, record: u32) {
         let placeholder = self.placeholder(id).expect("a free placeholder");
-        placeholder.fill(Some(Arc::new(record)), LONG, Duration::ZERO);
+        placeholder.fill(Some(AnyRecord::new(record)), LONG, Duration::ZERO);
     }
 
     fn has(&self, id: &str) -> bool {
@@ -45,15 +45,15 @@ fn a_record_that_was_read_before_an_eviction_does_not_enter_after_it() {
     let both = both(100, LONG);
     let placeholder = both.placeholder("k").unwrap();
     both.near.evict("k");
-    placeholder.fill(Some(Arc::new(1)), LONG, Duration::ZERO);
+    placeholder.fill(Some(AnyRecord::new(1_u32)), LONG, Duration::ZERO);
     assert!(!both.has("k"));
     // Nor does it enter through the placeholder of a later reader.
     let old = both.placeholder("k").unwrap();
     both.near.evict("k");
     let new = both.placeholder("k").unwrap();
-    old.fill(Some(Arc::new(1)), LONG, Duration::ZERO);
+    old.fill(Some(AnyRecord::new(1_u32)), LONG, Duration::ZERO);
     assert!(!both.has("k"));
-    new.fill(Some(Arc::new(2)), LONG, Duration::ZERO);
+    new.fill(Some(AnyRecord::new(2_u32)), LONG, Duration::ZERO);
     assert_eq!(both.find("k").ok(), Some(2));
 }
 
@@ -67,7 +67,7 @@ fn a_record_that_was_read_before_a_loss_is_not_used_after_it() {
     both.liveness.disconnect();
     assert!(!both.has("there"));
     both.liveness.confirm(Instant::now() + LONG);
-    placeholder.fill(Some(Arc::new(1)), LONG, Duration::ZERO);
+    placeholder.fill(Some(AnyRecord::new(1_u32)), LONG, Duration::ZERO);
     assert!(!both.has("k") && !both.has("there"));
     // The reservation is free again.
     both.put("k", 2);
@@ -82,7 +82,7 @@ fn a_record_that_was_read_before_a_flush_is_not_used_after_it() {
     let placeholder = both.placeholder("k").unwrap();
     both.liveness.start_epoch();
     both.near.clear();
-    placeholder.fill(Some(Arc::new(1)), LONG, Duration::ZERO);
+    placeholder.fill(Some(AnyRecord::new(1_u32)), LONG, Duration::ZERO);
     assert!(!both.has("k"));
     both.put("k", 2);
     assert!(both.has("k"));
@@ -118,7 +118,7 @@ fn an_entry_ends_with_what_was_left_of_its_time_and_after_the_longest_at_the_lat
             .flatten();
         placeholder
             .unwrap()
-            .fill(Some(Arc::new(1)), left, Duration::ZERO);
+            .fill(Some(AnyRecord::new(1_u32)), left, Duration::ZERO);
     }
     let has = |id, after| {
         let at = began + Duration::from_millis(after);
@@ -138,7 +138,7 @@ fn a_lookup_that_wants_a_younger_record_finds_none_and_makes_room_for_it() {
     let second = Duration::from_secs(1);
     // Older than the clock of the near cache.
     let placeholder = find(Accepts::Any).err().flatten().unwrap();
-    placeholder.fill(Some(Arc::new(1)), LONG, 10 * second);
+    placeholder.fill(Some(AnyRecord::new(1_u32)), LONG, 10 * second);
     assert!(find(Accepts::Any).is_ok() && find(Accepts::UpTo(10 * second)).is_ok());
     let later = began + second;
     let later = |accepts| both.near.find(&both.liveness, "k", later, accepts, None);
@@ -146,12 +146,12 @@ fn a_lookup_that_wants_a_younger_record_finds_none_and_makes_room_for_it() {
     let placeholder = later(Accepts::UpTo(10 * second)).err().flatten();
     placeholder
         .unwrap()
-        .fill(Some(Arc::new(2)), LONG, Duration::ZERO);
+        .fill(Some(AnyRecord::new(2_u32)), LONG, Duration::ZERO);
     assert!(later(Accepts::UpTo(second)).is_ok());
     let placeholder = later(Accepts::Nothing).err().flatten();
     placeholder
         .unwrap()
-        .fill(Some(Arc::new(3)), LONG, Duration::MAX);
+        .fill(Some(AnyRecord::new(3_u32)), LONG, Duration::MAX);
     assert!(later(Accepts::Any).is_ok());
     assert!(later(Accepts::UpTo(10 * LONG)).is_err());
 }

@@ -3,27 +3,26 @@
 //!
 //! Called by the read path for one id and for many. Sends nothing.
 
-use std::{sync::Arc, time::Duration};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
 
 use super::{lookup::LookupContext, refresh::Cached};
 use crate::{
     engine::{FirstReadResult, freshness::EntryState},
     error::Error,
     near::Placeholder,
-    outcome::Lookup,
+    outcome::Answer,
+    record::any::AnyRecord,
     record::fields::Undecodable,
     store::{Entry, Recheck},
     telemetry::event::{Event, Miss},
 };
 
 /// The outcome of the first read.
-pub(super) enum FirstRead<R> {
-    Hit(Lookup<R>),
+pub(super) enum FirstRead {
+    Hit(Answer),
     /// There is a record, and it should be refreshed: it is stale, or soon will be, or its age is
     /// unknown.
-    Due(Cached<R>),
+    Due(Cached),
     /// There is no usable record. `recheck`: which record answers when the lookup asks for the
     /// lease.
     Missed {
@@ -33,13 +32,13 @@ pub(super) enum FirstRead<R> {
     Unanswered(Error),
 }
 
-impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
+impl LookupContext<'_> {
     /// Evaluates the first read. A fresh record enters the near cache.
     pub(super) fn first_read(
         &self,
         read: FirstReadResult,
-        mut placeholder: Option<Placeholder<'_, R>>,
-    ) -> FirstRead<R> {
+        mut placeholder: Option<Placeholder<'_>>,
+    ) -> FirstRead {
         let missed = |reason| {
             let id = self.id;
             self.report(&Event::Missed { id, reason });
@@ -91,10 +90,10 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
 
     fn on_found(
         &self,
-        record: Option<Arc<R>>,
+        record: Option<AnyRecord>,
         left: Option<Duration>,
-        placeholder: Option<Placeholder<'_, R>>,
-    ) -> FirstRead<R> {
+        placeholder: Option<Placeholder<'_>>,
+    ) -> FirstRead {
         let Some(left) = left else {
             if self.config.max_age.is_some() {
                 // The store finds no time left either, until the record is replaced.
@@ -126,7 +125,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         if let Some(record) = &record {
             let state = freshness.of(left, load_time);
             if state != EntryState::Fresh {
-                return FirstRead::Due(Cached::new(Arc::clone(record), state, left));
+                return FirstRead::Due(Cached::new(record.clone(), state, left));
             }
             fresh_for = freshness.fresh_for(left, load_time);
         }
@@ -137,14 +136,14 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     }
 
     /// Only a record that is filled or updated after this read has more time left than this one.
-    fn on_too_old(&self, left: Duration) -> FirstRead<R> {
+    fn on_too_old(&self, left: Duration) -> FirstRead {
         let (id, reason) = (self.id, Miss::TooOld);
         self.report(&Event::Missed { id, reason });
         let recheck = Recheck::IfOver(left);
         FirstRead::Missed { recheck }
     }
 
-    fn on_unknown_age(&self, record: Option<Arc<R>>, left: Duration) -> FirstRead<R> {
+    fn on_unknown_age(&self, record: Option<AnyRecord>, left: Duration) -> FirstRead {
         if let Some(record) = record {
             return FirstRead::Due(Cached::new(record, EntryState::Due, left));
         }

@@ -2,18 +2,14 @@
 //!
 //! Called by both drivers. Sends nothing. Knows no states of a lookup.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::time::{Duration, Instant};
 
 use super::lookup::LookupContext;
 use crate::{
     engine::Engine,
     error::Error,
     loaded::Loaded,
+    record::any::AnyRecord,
     record::fields::Fields,
     store::{CompletionKind, Floor, token::Token},
     telemetry::{
@@ -24,18 +20,18 @@ use crate::{
     },
 };
 
-impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
+impl LookupContext<'_> {
     /// The result of a load. `fills`: the lookup holds a lease, so the result may be cached.
     /// Without a lease, the record is not serialized. `cached`: the record that has not changed, if
     /// the loader says so. `began`: when the loader was called. An error if the record cannot be
     /// stored and `fail_on_unstorable` is set.
     pub(super) fn loaded_entry(
         &self,
-        loaded: Loaded<R>,
+        loaded: Loaded<AnyRecord>,
         fills: bool,
-        cached: Option<Arc<R>>,
+        cached: Option<AnyRecord>,
         began: Began,
-    ) -> Result<LoadedEntry<R>, Error> {
+    ) -> Result<LoadedEntry, Error> {
         let Loaded {
             record,
             ttl,
@@ -62,7 +58,6 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
         let entry = entry.map_or(ToCache::Nothing, |(total_ttl, fields)| {
             ToCache::Fields(total_ttl, fields)
         });
-        let record = record.map(Arc::new);
         Ok(LoadedEntry {
             record,
             entry,
@@ -76,7 +71,7 @@ impl<R: Serialize + DeserializeOwned> LookupContext<'_, R> {
     /// because the record cannot be stored.
     fn entry(
         &self,
-        record: Option<&R>,
+        record: Option<&AnyRecord>,
         chosen: Option<Duration>,
         named: &[String],
     ) -> Result<Option<(Duration, Fields)>, Error> {
@@ -109,8 +104,8 @@ enum ToCache {
 }
 
 /// The result of a load: the record for the callers, and what is cached of it.
-pub(super) struct LoadedEntry<R> {
-    pub(super) record: Option<Arc<R>>,
+pub(super) struct LoadedEntry {
+    pub(super) record: Option<AnyRecord>,
     entry: ToCache,
     /// The version of the record, on a cache with versions.
     version: Option<u64>,
@@ -123,18 +118,18 @@ pub(super) struct LoadedEntry<R> {
 /// No fields, for a fill that caches nothing.
 static NO_FIELDS: Fields = Fields::new();
 
-impl<R> LoadedEntry<R> {
+impl LoadedEntry {
     /// Records the load. `token`: that of its lease, or the nonce of a guard. `floor`: what the
     /// load had to respect.
     pub(super) fn add_to_log(
         &self,
-        context: &LookupContext<'_, R>,
+        context: &LookupContext<'_>,
         token: Option<Token>,
         floor: Floor,
     ) {
         let engine = context.engine;
         let recorder = &engine.reporter.recorder;
-        recorder.load(self.record.as_deref(), engine.fingerprint, || {
+        recorder.load(self.record.as_ref(), engine.record_type.fingerprint, || {
             let names: Vec<_> = self.tags.iter().map(String::as_str).collect();
             // Only a loader that returns a version may have read a replica.
             let is_from_primary = floor == Floor::Unknown || self.version.is_none();
@@ -157,7 +152,7 @@ impl<R> LoadedEntry<R> {
     }
 
     /// Sees to it that the tags of a lookup live as long as the entry that was filled.
-    pub(super) fn keep_tags(&self, context: &LookupContext<'_, R>) {
+    pub(super) fn keep_tags(&self, context: &LookupContext<'_>) {
         let Some(tags) = &context.tags else {
             return;
         };
@@ -184,19 +179,19 @@ impl<R> LoadedEntry<R> {
 }
 
 /// Calls the loader of one id, and reports its outcome.
-pub(super) fn run_one<R>(
-    engine: &Engine<R>,
+pub(super) fn run_one(
+    engine: &Engine,
     id: &str,
-    load: impl FnOnce() -> Result<Loaded<R>, Error>,
-) -> Result<Loaded<R>, Error> {
+    load: impl FnOnce() -> Result<Loaded<AnyRecord>, Error>,
+) -> Result<Loaded<AnyRecord>, Error> {
     run(engine, id, load, |loaded| {
         loaded.record.is_some() || loaded.is_unchanged
     })
 }
 
 /// Calls a loader, and reports its outcome. `id`: the first of the ids that it loads.
-pub(super) fn run<R, T>(
-    engine: &Engine<R>,
+pub(super) fn run<T>(
+    engine: &Engine,
     id: &str,
     load: impl FnOnce() -> Result<T, Error>,
     found: impl FnOnce(&T) -> bool,

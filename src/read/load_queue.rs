@@ -22,8 +22,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     load_turn::LoadTurn,
     machine::PendingLookup,
@@ -52,10 +50,10 @@ enum QueueEnd {
     Changed,
 }
 
-impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
+impl LoadTurn<'_> {
     /// Whether the lookup may ask now, for the lease or for a load without Redis. If not, its state
     /// has changed, or it has to try again. An error if no permit was free in time.
-    pub(super) fn before_load(&mut self, lookup: &mut PendingLookup<'_, R>) -> Result<bool, Error> {
+    pub(super) fn before_load(&mut self, lookup: &mut PendingLookup<'_>) -> Result<bool, Error> {
         if lookup.followed().is_some() {
             return Ok(false);
         }
@@ -85,7 +83,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
     }
 
     /// Whether there may be a load of the record that the lookup can share.
-    fn may_share(&mut self, lookup: &PendingLookup<'_, R>) -> bool {
+    fn may_share(&mut self, lookup: &PendingLookup<'_>) -> bool {
         if let LookupState::Degraded(_) = lookup.state {
             return self.engine.degraded.find(&lookup.data.to_owned()).is_some();
         }
@@ -103,7 +101,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
         &mut self,
         at: usize,
         limit: &LoadLimit,
-        lookup: &mut PendingLookup<'_, R>,
+        lookup: &mut PendingLookup<'_>,
         end: Instant,
     ) -> Result<QueueEnd, Error> {
         let data = lookup.data;
@@ -153,7 +151,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
     }
 
     /// The record, if one that the lookup accepts is in the store by now.
-    fn read_again(&self, lookup: &PendingLookup<'_, R>) -> Option<Outcome<R>> {
+    fn read_again(&self, lookup: &PendingLookup<'_>) -> Option<Outcome> {
         // Without Redis there is nothing to read, or nothing that may be read.
         let LookupState::NeedsLease { .. } = lookup.state else {
             return None;
@@ -175,7 +173,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
     }
 
     /// The lookup has asked. Its followers share its load, or ask.
-    pub(super) fn after_asking(&mut self, lookup: &mut PendingLookup<'_, R>) {
+    pub(super) fn after_asking(&mut self, lookup: &mut PendingLookup<'_>) {
         if mem::take(&mut self.asks_without) {
             lookup.give_up_permit();
         }
@@ -187,7 +185,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
     }
 
     /// Wakes the followers.
-    fn hand_over(&mut self, load: Option<&SharedCall<R>>) {
+    fn hand_over(&mut self, load: Option<&SharedCall>) {
         for leader in self.queued.iter_mut().filter_map(Option::take) {
             leader.unregister();
             leader.complete(load.cloned());
@@ -195,7 +193,7 @@ impl<R: Serialize + DeserializeOwned> LoadTurn<'_, R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+impl PendingLookup<'_> {
     /// Gives the right to load back, if the lookup has got it. A drop gives the lease back on
     /// another thread, and wakes the followers.
     fn give_up_permit(&mut self) {
@@ -215,7 +213,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     }
 
     /// Follows the load of the queue leader.
-    fn follow_after_queue(&mut self, load: SharedCall<R>) {
+    fn follow_after_queue(&mut self, load: SharedCall) {
         match &mut self.state {
             LookupState::Degraded(degraded) => degraded.call = Some(load),
             _ => self.state = LookupState::Following(load),

@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// What a lookup, or a batch, has of the limits.
-pub(super) struct LoadTurn<'a, R> {
-    pub(super) engine: &'a Engine<R>,
+pub(super) struct LoadTurn<'a> {
+    pub(super) engine: &'a Engine,
     /// That of the threads of a `LoadingCache`, and that of `max_loads`. Permits are always taken
     /// in this order, so no two lookups wait for each other's. A lookup that waits for a thread
     /// holds no permit of `max_loads`, which others can use.
@@ -31,7 +31,7 @@ pub(super) struct LoadTurn<'a, R> {
     /// How much longer the lookup may wait for the permit of each limit.
     left: [Duration; 2],
     /// For each limit: other lookups of the record follow this one while it waits.
-    pub(super) queued: [Option<QueueLeader<'a, R>>; 2],
+    pub(super) queued: [Option<QueueLeader<'a>>; 2],
     /// How long the lookup has waited for its permits.
     pub(super) waited: Duration,
     /// When the caller began, and when it stops waiting for any load.
@@ -45,9 +45,9 @@ pub(super) struct LoadTurn<'a, R> {
 /// The permits of one load. A drop gives them back.
 pub(super) type TurnPermits = [Option<LimitPermit>; 2];
 
-impl<'a, R> LoadTurn<'a, R> {
+impl<'a> LoadTurn<'a> {
     /// `wait_timeout`: that of the lookup. It holds if the cache has no `load_queue_timeout`.
-    pub(super) fn new(engine: &'a Engine<R>, wait_timeout: Duration) -> LoadTurn<'a, R> {
+    pub(super) fn new(engine: &'a Engine, wait_timeout: Duration) -> LoadTurn<'a> {
         let queue_timeout = engine.settings.load_queue_timeout;
         LoadTurn {
             engine,
@@ -65,10 +65,10 @@ impl<'a, R> LoadTurn<'a, R> {
     /// The turn of a lookup whose load runs on a loader thread. It waits for a thread until the
     /// hard timeout.
     pub(super) fn on_thread(
-        context: &LookupContext<'a, R>,
+        context: &LookupContext<'a>,
         threads: &'a LoadLimit,
         hard_timeout: Duration,
-    ) -> LoadTurn<'a, R> {
+    ) -> LoadTurn<'a> {
         let mut turn = LoadTurn::new(context.engine, context.config.wait_timeout);
         (turn.limits[0], turn.left[0]) = (Some(threads), hard_timeout);
         turn.hard_timeout = Some((context.began, context.began + hard_timeout));
@@ -76,7 +76,7 @@ impl<'a, R> LoadTurn<'a, R> {
     }
 
     /// The turn of a load that has its permits already, or needs none.
-    pub(super) fn with(engine: &'a Engine<R>, permits: TurnPermits) -> LoadTurn<'a, R> {
+    pub(super) fn with(engine: &'a Engine, permits: TurnPermits) -> LoadTurn<'a> {
         LoadTurn {
             limits: [None, None],
             permits,

@@ -11,6 +11,7 @@ use crate::{
     engine::Engine,
     error::Error,
     loaded::{LoadContext, Loaded},
+    record::any::AnyRecord,
     store::Floor,
     telemetry::event::Event,
 };
@@ -26,20 +27,19 @@ pub(crate) struct Loader<F: ?Sized> {
     load: F,
 }
 
-/// A loader of any type. With it, the read path is compiled once for each type of records, and not
-/// once for each call.
-pub(crate) type DynLoader<'a, R> =
-    Loader<dyn FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + 'a>;
+/// A loader of any type. With it, the read path is compiled once, and not once for each call.
+pub(crate) type DynLoader<'a> =
+    Loader<dyn FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error> + 'a>;
 
 impl<F: ?Sized> Loader<F> {
-    pub(super) fn run<R>(
+    pub(super) fn run(
         &mut self,
-        engine: &Engine<R>,
+        engine: &Engine,
         id: &str,
         floor: Floor,
-    ) -> Result<Loaded<R>, Error>
+    ) -> Result<Loaded<AnyRecord>, Error>
     where
-        F: FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
+        F: FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error>,
     {
         let read_primary = engine.settings.versions.is_none() || floor == Floor::Unknown;
         let min_version = floor.min_version();
@@ -70,7 +70,7 @@ impl<F: ?Sized> Loader<F> {
 }
 
 /// Whether a replica may have returned this before it had a write.
-fn is_below<R>(min_version: u64, loaded: &Loaded<R>, is_from_primary: bool) -> bool {
+fn is_below(min_version: u64, loaded: &Loaded<AnyRecord>, is_from_primary: bool) -> bool {
     match loaded.version {
         Some(version) => version < min_version,
         // A row that the replica does not have yet has no version.
@@ -78,7 +78,7 @@ fn is_below<R>(min_version: u64, loaded: &Loaded<R>, is_from_primary: bool) -> b
     }
 }
 
-fn report<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>, min_version: u64) {
+fn report(engine: &Engine, id: &str, loaded: &Loaded<AnyRecord>, min_version: u64) {
     let version = loaded.version;
     engine.reporter.report(&Event::StaleLoad {
         id,
@@ -88,7 +88,10 @@ fn report<R>(engine: &Engine<R>, id: &str, loaded: &Loaded<R>, min_version: u64)
 }
 
 /// Refuses that nothing has changed from a loader that has seen nothing.
-fn checked<R>(loaded: Result<Loaded<R>, Error>, sees_cached: bool) -> Result<Loaded<R>, Error> {
+fn checked(
+    loaded: Result<Loaded<AnyRecord>, Error>,
+    sees_cached: bool,
+) -> Result<Loaded<AnyRecord>, Error> {
     match loaded {
         Ok(Loaded {
             is_unchanged: true, ..
@@ -104,8 +107,9 @@ struct NothingCached;
 /// A loader that runs once, and sees only the id.
 pub(crate) fn once<R, L, E>(
     loader: impl FnOnce(&str) -> Result<L, E>,
-) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>
+) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error>>
 where
+    R: Send + Sync + 'static,
     L: Into<Loaded<R>>,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -115,7 +119,7 @@ where
         sees_cached: false,
         load: move |context: &LoadContext<'_>| {
             let loader = loader.take().expect("it is not repeated");
-            converted(loader(context.id()))
+            converted::<R, _, _>(loader(context.id()))
         },
     }
 }
@@ -123,78 +127,87 @@ where
 /// A loader that sees the context, and may run twice.
 pub(crate) fn with_context<R, L, E>(
     mut loader: impl FnMut(&LoadContext<'_>) -> Result<L, E>,
-) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>>
+) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error>>
 where
+    R: Send + Sync + 'static,
     L: Into<Loaded<R>>,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
     Loader {
         repeats: true,
         sees_cached: false,
-        load: move |context: &LoadContext<'_>| converted(loader(context)),
+        load: move |context: &LoadContext<'_>| converted::<R, _, _>(loader(context)),
     }
 }
 
-fn converted<R, L, E>(outcome: Result<L, E>) -> Result<Loaded<R>, Error>
+fn converted<R, L, E>(outcome: Result<L, E>) -> Result<Loaded<AnyRecord>, Error>
 where
+    R: Send + Sync + 'static,
     L: Into<Loaded<R>>,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let outcome = outcome.map(L::into);
+    let outcome = outcome.map(|loaded| loaded.into().of_any());
     outcome.map_err(|error| Error::Loader(Arc::from(error.into())))
 }
 
 /// A loader that belongs to the cache, so that any thread may run it.
-pub(crate) struct SharedLoader<R> {
-    load: Arc<SharedLoad<R>>,
+#[derive(Clone)]
+pub(crate) struct SharedLoader {
+    load: Arc<SharedLoad>,
     repeats: bool,
     /// Whether it wants the cached record at a reload.
     pub(super) sees_cached: bool,
 }
 
 /// The record: what is cached at a reload.
-type SharedLoad<R> = dyn Fn(&LoadContext<'_>, Option<&R>) -> Result<Loaded<R>, Error> + Send + Sync;
+type SharedLoad =
+    dyn Fn(&LoadContext<'_>, Option<&AnyRecord>) -> Result<Loaded<AnyRecord>, Error> + Send + Sync;
 
-impl<R> SharedLoader<R> {
+impl SharedLoader {
     /// A loader that sees only the id.
-    pub(crate) fn of_id<E>(
+    pub(crate) fn of_id<R, E>(
         loader: impl Fn(&str) -> Result<Option<R>, E> + Send + Sync + 'static,
-    ) -> SharedLoader<R>
+    ) -> SharedLoader
     where
+        R: Send + Sync + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         SharedLoader {
-            load: Arc::new(move |context, _| converted(loader(context.id()))),
+            load: Arc::new(move |context, _| converted::<R, _, _>(loader(context.id()))),
             repeats: false,
             sees_cached: false,
         }
     }
 
     /// A loader that sees the context.
-    pub(crate) fn of_context<L, E>(
+    pub(crate) fn of_context<R, L, E>(
         loader: impl Fn(&LoadContext<'_>) -> Result<L, E> + Send + Sync + 'static,
-    ) -> SharedLoader<R>
+    ) -> SharedLoader
     where
+        R: Send + Sync + 'static,
         L: Into<Loaded<R>>,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         SharedLoader {
-            load: Arc::new(move |context, _| converted(loader(context))),
+            load: Arc::new(move |context, _| converted::<R, _, _>(loader(context))),
             repeats: true,
             sees_cached: false,
         }
     }
 
     /// A loader that sees the context and, at a reload, the cached record.
-    pub(crate) fn of_cached<L, E>(
+    pub(crate) fn of_cached<R, L, E>(
         loader: impl Fn(&LoadContext<'_>, Option<&R>) -> Result<L, E> + Send + Sync + 'static,
-    ) -> SharedLoader<R>
+    ) -> SharedLoader
     where
+        R: Send + Sync + 'static,
         L: Into<Loaded<R>>,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
         SharedLoader {
-            load: Arc::new(move |context, cached| converted(loader(context, cached))),
+            load: Arc::new(move |context, cached| {
+                converted::<R, _, _>(loader(context, cached.map(AnyRecord::get)))
+            }),
             repeats: true,
             sees_cached: true,
         }
@@ -202,7 +215,7 @@ impl<R> SharedLoader<R> {
 
     /// Loads a record for no lookup: it is neither reported nor cached. A loader that sees the
     /// context must read the primary.
-    pub(super) fn load_aside(&self, id: &str) -> Result<Option<R>, Error> {
+    pub(super) fn load_aside(&self, id: &str) -> Result<Option<AnyRecord>, Error> {
         let context = LoadContext::new(id, None, true);
         let loaded = checked((self.load)(&context, None), false)?;
         Ok(loaded.record)
@@ -211,21 +224,12 @@ impl<R> SharedLoader<R> {
     /// The loader of one lookup. `cached`: the record that it may say has not changed.
     pub(super) fn for_lookup<'a>(
         &'a self,
-        cached: Option<&'a R>,
-    ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error> + 'a> {
+        cached: Option<&'a AnyRecord>,
+    ) -> Loader<impl FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error> + 'a> {
         Loader {
             repeats: self.repeats,
             sees_cached: cached.is_some(),
             load: move |context: &LoadContext<'_>| (self.load)(context, cached),
-        }
-    }
-}
-
-impl<R> Clone for SharedLoader<R> {
-    fn clone(&self) -> SharedLoader<R> {
-        SharedLoader {
-            load: Arc::clone(&self.load),
-            ..*self
         }
     }
 }

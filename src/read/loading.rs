@@ -3,10 +3,6 @@
 //! Called by both drivers. Like all transitions, they send nothing; see
 //! [`machine`](super::machine).
 
-use std::sync::Arc;
-
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     load::LoadedEntry,
     machine::PendingLookup,
@@ -16,11 +12,12 @@ use crate::{
     engine::lease_renewal::RenewalGuard,
     error::Error,
     outcome::Source,
+    record::any::AnyRecord,
     store::{Completion, CompletionKind, Entry, Floor},
     telemetry::event::Event,
 };
 
-impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+impl PendingLookup<'_> {
     /// What the load must respect. Without Redis, the floor is not known.
     pub(super) fn floor(&self) -> Floor {
         match &self.state {
@@ -33,7 +30,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
 
     /// What the store has now of the record that the lookup refreshes. `None`: it loads because
     /// there is no record.
-    pub(super) fn read_cached(&self) -> Option<Arc<R>> {
+    pub(super) fn read_cached(&self) -> Option<AnyRecord> {
         let LookupState::Loading(LoadPermit::Refresh(..)) = &self.state else {
             return None;
         };
@@ -53,7 +50,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     /// the lease ends, if the lookup has one.
     pub(super) fn on_loaded<'s>(
         &'s self,
-        loaded: &'s Result<LoadedEntry<R>, Error>,
+        loaded: &'s Result<LoadedEntry, Error>,
     ) -> Option<Completion<'s>> {
         let LookupState::Loading(permit) = &self.state else {
             unreachable!("only a lookup with a permit loads");
@@ -86,7 +83,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     /// The lease has ended, if there was one. The lookup has its answer.
     pub(super) fn on_completed(
         &mut self,
-        loaded: Result<LoadedEntry<R>, Error>,
+        loaded: Result<LoadedEntry, Error>,
         ended: Option<Result<bool, Error>>,
     ) -> Result<(), Error> {
         let LookupState::Loading(permit) = self.take_state() else {
@@ -132,10 +129,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
 }
 
 /// How a lease ended, for the event log.
-fn outcome_of<R>(
-    loaded: &Result<LoadedEntry<R>, Error>,
-    ended: &Result<bool, Error>,
-) -> &'static str {
+fn outcome_of(loaded: &Result<LoadedEntry, Error>, ended: &Result<bool, Error>) -> &'static str {
     match ended {
         Err(_) => "failed",
         Ok(false) => "refused",

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::de::DeserializeOwned;
-
 use crate::{
     engine::{
         Engine, Outcome, Settings,
@@ -17,14 +15,15 @@ use crate::{
     },
     error::Error,
     near::Accepts,
-    outcome::{Lookup, Source},
+    outcome::{Answer, Source},
+    record::any::AnyRecord,
     record::fields::{Fields, Undecodable},
     store::{TagBounds, token::Token},
     telemetry::{event::Event, trace},
 };
 
 /// The leader of a call that is found by a token.
-pub(super) type LeaseLeader<'a, R> = Leader<'a, Token, Outcome<R>>;
+pub(super) type LeaseLeader<'a> = Leader<'a, Token, Outcome>;
 
 /// The settings that a single lookup may override.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +63,8 @@ impl LookupConfig {
 }
 
 /// One lookup: its id, its settings, and when it began.
-pub(super) struct LookupContext<'a, R> {
-    pub(super) engine: &'a Engine<R>,
+pub(super) struct LookupContext<'a> {
+    pub(super) engine: &'a Engine,
     pub(super) config: LookupConfig,
     pub(super) id: &'a str,
     pub(super) span: trace::LookupSpan,
@@ -79,15 +78,14 @@ pub(super) struct LookupContext<'a, R> {
     pub(super) is_background: bool,
 }
 
-impl<R: DeserializeOwned> LookupContext<'_, R> {
+impl LookupContext<'_> {
     /// The record in an entry that was read for this lookup.
-    pub(super) fn record_of(&self, entry: Fields) -> Result<Option<Arc<R>>, Undecodable> {
-        let record = self.engine.record_of(entry, self.tags.as_deref());
-        record.map(|record| record.map(Arc::new))
+    pub(super) fn record_of(&self, entry: Fields) -> Result<Option<AnyRecord>, Undecodable> {
+        self.engine.record_of(entry, self.tags.as_deref())
     }
 }
 
-impl<R> LookupContext<'_, R> {
+impl LookupContext<'_> {
     /// What the lookup tells of its tags with its request for a lease.
     pub(super) fn tag_bounds(&self) -> Option<TagBounds> {
         self.tags.as_deref()?.bounds()
@@ -119,52 +117,58 @@ impl<R> LookupContext<'_, R> {
     }
 
     /// Answers the lookup with the load of another caller.
-    pub(super) fn waited(&self, outcome: Outcome<R>) -> Result<Lookup<R>, Error> {
+    pub(super) fn waited(&self, outcome: Outcome) -> Result<Answer, Error> {
         self.report(&Event::Shared { id: self.id });
         Ok(self.found(outcome?, Source::Waited))
     }
 
-    pub(super) fn found(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+    pub(super) fn found(&self, record: Option<AnyRecord>, source: Source) -> Answer {
         self.answer(record, source, self.began.elapsed())
     }
 
     /// Answers the lookup with the result of the first read.
-    pub(super) fn hit(&self, record: Option<Arc<R>>) -> Lookup<R> {
+    pub(super) fn hit(&self, record: Option<AnyRecord>) -> Answer {
         self.answer_from_cache(record, Source::Hit)
     }
 
-    pub(super) fn answer_from_cache(&self, record: Option<Arc<R>>, source: Source) -> Lookup<R> {
+    pub(super) fn answer_from_cache(&self, record: Option<AnyRecord>, source: Source) -> Answer {
         self.answer(record, source, self.redis_latency)
     }
 
     /// Answers the lookup as a loader thread has answered it.
-    pub(super) fn relayed(&self, found: &Lookup<R>) -> Lookup<R> {
-        let answer = self.found(found.record().cloned(), found.source());
+    pub(super) fn relayed(&self, found: &Answer) -> Answer {
+        let answer = self.found(found.record.clone(), found.source);
         match found.degraded_cause() {
             Some(cause) => answer.with_cause(cause.clone()),
             None => answer,
         }
     }
 
-    fn answer(&self, record: Option<Arc<R>>, source: Source, elapsed: Duration) -> Lookup<R> {
+    fn answer(&self, record: Option<AnyRecord>, source: Source, elapsed: Duration) -> Answer {
         if self.is_background {
-            return Lookup::new(record, source, self.redis_latency);
+            return Answer::new(record, source, self.redis_latency);
         }
         if source == Source::Hit {
             self.engine.sample_hit(self.id, self.tags.as_deref(), None);
         }
         self.span.answered(source, record.is_some());
-        let (engine, found) = (self.engine, (source, record.as_deref()));
+        let (engine, found) = (self.engine, (source, record.as_ref()));
         let tags = keys_of(self.tags.as_deref());
         let recorder = &engine.reporter.recorder;
-        recorder.lookup(self.id, self.began, found, engine.fingerprint, tags);
+        recorder.lookup(
+            self.id,
+            self.began,
+            found,
+            engine.record_type.fingerprint,
+            tags,
+        );
         self.report(&Event::Answered {
             id: self.id,
             source,
             found: record.is_some(),
             elapsed,
         });
-        Lookup::new(record, source, self.redis_latency)
+        Answer::new(record, source, self.redis_latency)
     }
 
     /// Reports that the lookup continues without Redis.
@@ -198,7 +202,7 @@ pub(super) fn keys_of(tags: Option<&LookupTags>) -> &[String] {
 
 /// Returns the call if another thread leads it. Otherwise fails, because a thread must not wait for
 /// itself.
-pub(super) fn not_own<R>(call: Arc<Call<Outcome<R>>>) -> Result<Arc<Call<Outcome<R>>>, Error> {
+pub(super) fn not_own(call: Arc<Call<Outcome>>) -> Result<Arc<Call<Outcome>>, Error> {
     if call.is_led_by_this_thread() {
         return Err(Error::Reentrant);
     }

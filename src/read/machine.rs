@@ -13,8 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     first_read::FirstRead,
     lookup::{LeaseLeader, LookupContext, impossible, not_own},
@@ -24,24 +22,24 @@ use super::{
 use crate::{
     engine::{Outcome, lease_renewal::RenewalGuard, single_flight::Call},
     error::Error,
-    outcome::Lookup,
+    outcome::Answer,
     store::{Acquire, Floor, Recheck, keys::Keys, token::Token},
 };
 
 /// A lookup that may need more than its first read.
-pub(super) struct PendingLookup<'a, R> {
-    pub(super) context: LookupContext<'a, R>,
+pub(super) struct PendingLookup<'a> {
+    pub(super) context: LookupContext<'a>,
     pub(super) data: &'a str,
     /// Created when they are needed: most lookups of a batch are hits, and need no lease.
     keys: OnceCell<Keys>,
     /// Registered under the token with which the lookup asks for the lease, before the request is
     /// sent: another lookup may get the token from Redis earlier than this one.
-    pub(super) leader: Option<LeaseLeader<'a, R>>,
+    pub(super) leader: Option<LeaseLeader<'a>>,
     /// Registered under the token of another process's lease. This lookup waits for that lease on
     /// behalf of its process.
-    pub(super) watch: Option<LeaseLeader<'a, R>>,
+    pub(super) watch: Option<LeaseLeader<'a>>,
     /// Gets the changes of the lease. `None` before the first acquire, and if tracking is off.
-    pub(super) lease_wait: Option<LeaseWait<'a, R>>,
+    pub(super) lease_wait: Option<LeaseWait<'a>>,
     /// How long the lookup has waited for its turn to load.
     pub(super) queued_for: Duration,
     /// How often the lookup has found the lease held.
@@ -54,15 +52,15 @@ pub(super) struct PendingLookup<'a, R> {
     /// then may the followers of the watch have what this lookup finds later: that record is
     /// younger than their requests. Any other may be too old for one of them.
     was_absent: bool,
-    pub(super) state: LookupState<'a, R>,
+    pub(super) state: LookupState<'a>,
 }
 
-impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
+impl<'a> PendingLookup<'a> {
     pub(super) fn new(
-        context: LookupContext<'a, R>,
+        context: LookupContext<'a>,
         data: &'a str,
-        read: FirstRead<R>,
-    ) -> PendingLookup<'a, R> {
+        read: FirstRead,
+    ) -> PendingLookup<'a> {
         let recheck = match read {
             // A record that was too old at the first read never answers the lookup.
             FirstRead::Missed { recheck } if recheck != Recheck::Never => recheck,
@@ -98,7 +96,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
         matches!(self.state, LookupState::Done(_))
     }
 
-    pub(super) fn into_answer(self) -> Option<Lookup<R>> {
+    pub(super) fn into_answer(self) -> Option<Answer> {
         match self.state {
             LookupState::Done(found) => Some(found),
             _ => None,
@@ -231,7 +229,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Follows the call that the store named by its token, if it loads this record. A token names
     /// one fill, so a store that names it for another record has given an impossible answer.
-    pub(super) fn follow(&mut self, call: Arc<Call<Outcome<R>>>) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, call: Arc<Call<Outcome>>) -> Result<(), Error> {
         if self.context.engine.calls.loads(&call, self.data) {
             self.state = LookupState::Following(not_own(call)?);
         } else {
@@ -259,7 +257,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     }
 
     /// Answers the lookup with the load of another caller.
-    pub(super) fn on_shared(&mut self, outcome: Outcome<R>) -> Result<(), Error> {
+    pub(super) fn on_shared(&mut self, outcome: Outcome) -> Result<(), Error> {
         self.leader = None;
         self.stop_waiting();
         self.state = LookupState::Done(self.context.waited(outcome)?);
@@ -268,14 +266,14 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
 
     /// Takes the acquired lease, and ends the watch. The followers of the watch then ask Redis
     /// again. Redis answers with our token, and they follow our load.
-    pub(super) fn take_lease(&mut self, floor: Floor) -> (LeaseLeader<'a, R>, RenewalGuard<'a>) {
+    pub(super) fn take_lease(&mut self, floor: Floor) -> (LeaseLeader<'a>, RenewalGuard<'a>) {
         self.floor = floor;
         let leader = self.take_leader();
         let renewal = self.context.engine.renew_lease(self.keys(), *leader.key());
         (leader, renewal)
     }
 
-    fn take_leader(&mut self) -> LeaseLeader<'a, R> {
+    fn take_leader(&mut self) -> LeaseLeader<'a> {
         self.stop_waiting();
         let leader = self.leader.take();
         leader.expect("it asked under its token")
@@ -286,7 +284,7 @@ impl<'a, R: Serialize + DeserializeOwned> PendingLookup<'a, R> {
     }
 
     /// Moves the state out, for a transition that needs it by value.
-    pub(super) fn take_state(&mut self) -> LookupState<'a, R> {
+    pub(super) fn take_state(&mut self) -> LookupState<'a> {
         let recheck = Recheck::Always;
         std::mem::replace(&mut self.state, LookupState::NeedsLease { recheck })
     }

@@ -86,37 +86,32 @@ mod state;
 mod wait_for_lease;
 mod waiting;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::time::{Duration, Instant};
 
 use self::{load_turn::LoadTurn, loader::DynLoader, lookup::LookupContext, nested::WithinLoad};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     near::{Accepts, Placeholder},
-    outcome::{Lookup, Source},
+    outcome::{Answer, Source},
     store::Floor,
     telemetry::trace,
 };
 
-pub(crate) use self::batch::{get_many, skip_many};
+pub(crate) use self::batch::{get_many, loading as batch_loader, skip_many};
 pub(crate) use self::lookup::LookupConfig;
 pub(crate) use self::peek::{get_fields, peek, peek_many};
 
 /// See [`Cache::get`](crate::Cache::get). If the near cache answers, `config` is not called.
 /// `began`: the clock, read when the lookup began. `accepts`: which near entries may answer.
 /// `tags`: those of the lookup, if it has any.
-pub(crate) fn get<R: Serialize + DeserializeOwned>(
-    engine: &Engine<R>,
+pub(crate) fn get(
+    engine: &Engine,
     (began, accepts, tags): (Instant, Accepts, Option<Box<LookupTags>>),
     config: impl FnOnce() -> LookupConfig,
     id: &str,
-    loader: &mut DynLoader<'_, R>,
-) -> Result<Lookup<R>, Error> {
+    loader: &mut DynLoader<'_>,
+) -> Result<Answer, Error> {
     let span = trace::lookup(&engine.reporter.cache, id);
     match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
         Ok(record) => {
@@ -131,22 +126,22 @@ pub(crate) fn get<R: Serialize + DeserializeOwned>(
 }
 
 /// A lookup that the near cache did not answer.
-type NearMiss<'a, R> = (
+type NearMiss<'a> = (
     trace::LookupSpan,
     Instant,
-    Option<Placeholder<'a, R>>,
+    Option<Placeholder<'a>>,
     Option<Box<LookupTags>>,
 );
 
 /// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
-fn get_from_store<R: Serialize + DeserializeOwned>(
-    engine: &Engine<R>,
+fn get_from_store(
+    engine: &Engine,
     config: LookupConfig,
     id: &str,
-    loader: &mut DynLoader<'_, R>,
-    (span, began, placeholder, mut tags): NearMiss<'_, R>,
-) -> Result<Lookup<R>, Error> {
+    loader: &mut DynLoader<'_>,
+    (span, began, placeholder, mut tags): NearMiss<'_>,
+) -> Result<Answer, Error> {
     let data = engine.data_key(id)?;
     let with_ttl = placeholder.is_some() || config.max_age.is_some();
     if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
@@ -168,12 +163,12 @@ fn get_from_store<R: Serialize + DeserializeOwned>(
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the
 /// lookup.
-pub(crate) fn skip<R>(
-    engine: &Engine<R>,
+pub(crate) fn skip(
+    engine: &Engine,
     wait_timeout: Duration,
     id: &str,
-    loader: &mut DynLoader<'_, R>,
-) -> Result<Lookup<R>, Error> {
+    loader: &mut DynLoader<'_>,
+) -> Result<Answer, Error> {
     engine.data_key(id)?;
     let span = trace::lookup(&engine.reporter.cache, id);
     let mut turn = LoadTurn::new(engine, wait_timeout);
@@ -181,6 +176,5 @@ pub(crate) fn skip<R>(
     let _within = WithinLoad::new();
     let record = loader.run(engine, id, Floor::Unknown)?.record;
     span.answered(Source::Loaded, record.is_some());
-    let record = record.map(Arc::new);
-    Ok(Lookup::new(record, Source::Loaded, Duration::ZERO))
+    Ok(Answer::new(record, Source::Loaded, Duration::ZERO))
 }

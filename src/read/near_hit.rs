@@ -3,28 +3,26 @@
 //! Called first by every lookup. Reads the clock once, and allocates nothing: it builds no key and
 //! no text of an event. It creates a span only if a subscriber wants it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::lookup::keys_of;
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     near::{Accepts, Placeholder},
-    outcome::{Lookup, Source},
+    outcome::{Answer, Source},
+    record::any::AnyRecord,
     telemetry::trace,
 };
 
 /// The near cache's answer for this id. Without an answer, a placeholder for the record that is
 /// about to be read, if the near cache gives one. `tags`: those of the lookup.
-pub(super) fn find<'a, R>(
-    engine: &'a Engine<R>,
+pub(super) fn find<'a>(
+    engine: &'a Engine,
     id: &str,
     began: Instant,
     accepts: Accepts,
     tags: Option<&LookupTags>,
-) -> Result<Option<Arc<R>>, Option<Placeholder<'a, R>>> {
+) -> Result<Option<AnyRecord>, Option<Placeholder<'a>>> {
     let Some(subscriber) = &engine.subscriber else {
         return Err(None);
     };
@@ -39,18 +37,24 @@ pub(super) fn find<'a, R>(
 }
 
 /// Answers the lookup from the near cache. `began` and `tags`: those of the lookup.
-pub(super) fn answer<R>(
-    engine: &Engine<R>,
+pub(super) fn answer(
+    engine: &Engine,
     span: &trace::LookupSpan,
     id: &str,
     (began, tags): (Instant, Option<&LookupTags>),
-    record: Option<Arc<R>>,
-) -> Lookup<R> {
+    record: Option<AnyRecord>,
+) -> Answer {
     engine.sample_hit(id, tags, record.as_ref());
     span.answered(Source::Near, record.is_some());
-    let found = (Source::Near, record.as_deref());
+    let found = (Source::Near, record.as_ref());
     let recorder = &engine.reporter.recorder;
-    recorder.lookup(id, began, found, engine.fingerprint, keys_of(tags));
+    recorder.lookup(
+        id,
+        began,
+        found,
+        engine.record_type.fingerprint,
+        keys_of(tags),
+    );
     engine.reporter.near_hit(id, record.is_some());
-    Lookup::new(record, Source::Near, Duration::ZERO)
+    Answer::new(record, Source::Near, Duration::ZERO)
 }

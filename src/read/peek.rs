@@ -2,22 +2,15 @@
 //!
 //! Called by the public handle. Such a read is no lookup, and is not counted as one.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
 
 use super::{batch::read_all, lookup::keys_of};
 use crate::{
     engine::{Engine, FirstReadResult, lookup_tags::LookupTags},
     error::Error,
-    outcome::{Lookup, Source},
-    record::{
-        Record,
-        fields::part::{from_part, names_to_read},
-    },
+    outcome::{Answer, Source},
+    record::any::AnyRecord,
+    record::fields::part::{from_part, names_to_read},
     store::Entry,
     util::id::Ids,
 };
@@ -26,10 +19,7 @@ use crate::{
 const SLICE: usize = 10_000;
 
 /// See [`Cache::peek`](crate::Cache::peek).
-pub(crate) fn peek<R>(engine: &Engine<R>, id: &str) -> Result<Option<Lookup<R>>, Error>
-where
-    R: DeserializeOwned,
-{
+pub(crate) fn peek(engine: &Engine, id: &str) -> Result<Option<Answer>, Error> {
     let data = engine.data_key(id)?;
     let began = Instant::now();
     let mut tags = engine.tags_of(&[]);
@@ -39,10 +29,7 @@ where
 }
 
 /// See [`Cache::peek_many`](crate::Cache::peek_many).
-pub(crate) fn peek_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<Vec<Option<Lookup<R>>>, Error>
-where
-    R: DeserializeOwned,
-{
+pub(crate) fn peek_many(engine: &Engine, ids: &Ids) -> Result<Vec<Option<Answer>>, Error> {
     // An invalid id is reported before anything is sent.
     let all: Result<Vec<_>, _> = ids.iter().map(|id| engine.data_key(id)).collect();
     let all = all?;
@@ -65,11 +52,11 @@ where
 }
 
 /// See [`Cache::get_fields`](crate::Cache::get_fields).
-pub(crate) fn get_fields<R>(
-    engine: &Engine<R>,
+pub(crate) fn get_fields(
+    engine: &Engine,
     id: &str,
     names: &[&str],
-) -> Result<Option<Lookup<Record>>, Error> {
+) -> Result<Option<Answer>, Error> {
     let data = engine.data_key(id)?;
     let mut tags = engine.tags_of(&[]);
     let names = names_to_read(names, tags.is_some())?;
@@ -93,17 +80,17 @@ pub(crate) fn get_fields<R>(
     let part = from_part(fields, &engine.settings.schema);
     Ok(part
         .ok()
-        .map(|part| found(engine, part, left.left(), redis_latency)))
+        .map(|part| found(engine, part.map(AnyRecord::new), left.left(), redis_latency)))
 }
 
 /// The record that was read. `None`: there is no entry, or it is no record of this type.
-fn seen<R: DeserializeOwned>(
-    engine: &Engine<R>,
+fn seen(
+    engine: &Engine,
     id: &str,
     read: FirstReadResult,
     tags: Option<&LookupTags>,
     (began, redis_latency): (Instant, Duration),
-) -> Result<Option<Lookup<R>>, Error> {
+) -> Result<Option<Answer>, Error> {
     let (Entry::Record(fields), left) = read? else {
         return Ok(None);
     };
@@ -111,22 +98,28 @@ fn seen<R: DeserializeOwned>(
     Ok(record.ok().map(|record| {
         let found = found(engine, record, left, redis_latency);
         let recorder = &engine.reporter.recorder;
-        let read = (found.source(), found.record().map(|it| &**it));
-        recorder.lookup(id, began, read, engine.fingerprint, keys_of(tags));
+        let read = (found.source, found.record.as_ref());
+        recorder.lookup(
+            id,
+            began,
+            read,
+            engine.record_type.fingerprint,
+            keys_of(tags),
+        );
         found
     }))
 }
 
-fn found<R, T>(
-    engine: &Engine<R>,
-    record: Option<T>,
+fn found(
+    engine: &Engine,
+    record: Option<AnyRecord>,
     left: Option<Duration>,
     redis_latency: Duration,
-) -> Lookup<T> {
+) -> Answer {
     let is_stale = |left| engine.settings.freshness.is_stale(left);
     let source = match &record {
         Some(_) if left.is_some_and(is_stale) => Source::Stale,
         _ => Source::Hit,
     };
-    Lookup::new(record.map(Arc::new), source, redis_latency)
+    Answer::new(record, source, redis_latency)
 }

@@ -6,39 +6,32 @@
 //! too, and no caller retries for a while. The cached record was read after the lookup began, so an
 //! earlier invalidation would have removed it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::lookup::LookupContext;
 use crate::{
     engine::{Outcome, freshness::EntryState},
-    outcome::{Lookup, Source},
+    outcome::{Answer, Source},
+    record::any::AnyRecord,
     telemetry::{event::Event, trace},
 };
 
 /// A record from the cache, and how long it stays there.
-pub(super) struct Cached<R> {
-    record: Arc<R>,
+#[derive(Clone)]
+pub(super) struct Cached {
+    record: AnyRecord,
     source: Source,
     /// How long the record stays in Redis.
     pub(super) left: Duration,
 }
 
-impl<R> Clone for Cached<R> {
-    fn clone(&self) -> Cached<R> {
-        Cached {
-            record: Arc::clone(&self.record),
-            ..*self
-        }
-    }
-}
-
-impl<R> Cached<R> {
+impl Cached {
     /// Whether the record is past its TTL.
     pub(super) fn is_stale(&self) -> bool {
         self.source == Source::Stale
     }
 
-    pub(super) fn new(record: Arc<R>, state: EntryState, left: Duration) -> Cached<R> {
+    pub(super) fn new(record: AnyRecord, state: EntryState, left: Duration) -> Cached {
         let source = match state {
             EntryState::Fresh | EntryState::Due => Source::Hit,
             EntryState::Stale => Source::Stale,
@@ -51,9 +44,9 @@ impl<R> Cached<R> {
     }
 }
 
-impl<R> LookupContext<'_, R> {
+impl LookupContext<'_> {
     /// Answers a lookup that has loaded. If the load failed, the answer is the cached record.
-    pub(super) fn refreshed(&self, outcome: Outcome<R>, cached: Cached<R>) -> Lookup<R> {
+    pub(super) fn refreshed(&self, outcome: Outcome, cached: Cached) -> Answer {
         let id = self.id;
         match outcome {
             Ok(record) => {
@@ -72,7 +65,7 @@ impl<R> LookupContext<'_, R> {
     }
 
     /// Answers the lookup with the cached record.
-    pub(super) fn cached(&self, cached: Cached<R>) -> Lookup<R> {
+    pub(super) fn cached(&self, cached: Cached) -> Answer {
         self.answer_from_cache(Some(cached.record), cached.source)
     }
 }

@@ -3,15 +3,13 @@
 //! Called by both drivers. Like all transitions, they send nothing; see
 //! [`machine`](super::machine).
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     machine::PendingLookup,
     state::{LoadPermit, LookupState},
 };
 use crate::{error::Error, store::Refresh};
 
-impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+impl PendingLookup<'_> {
     /// The store answered the request to refresh the cached record.
     pub(super) fn on_refresh(&mut self, answer: Result<Refresh, Error>) {
         let token = self.token();

@@ -3,9 +3,7 @@
 //!
 //! Called by the read path after the first read. Decides nothing: the transitions do that.
 
-use std::{sync::Arc, thread};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::thread;
 
 use super::{
     first_read::FirstRead,
@@ -22,19 +20,20 @@ use crate::{
     error::Error,
     loaded::{LoadContext, Loaded},
     near::Placeholder,
-    outcome::Lookup,
+    outcome::Answer,
+    record::any::AnyRecord,
     store::{Completion, CompletionKind, Floor},
     telemetry::recorder::Began,
 };
 
 /// Answers a lookup after its first read, and reports its error.
-pub(super) fn answer<R: Serialize + DeserializeOwned>(
-    context: LookupContext<'_, R>,
+pub(super) fn answer(
+    context: LookupContext<'_>,
     data: &str,
     read: FirstReadResult,
-    placeholder: Option<Placeholder<'_, R>>,
-    loader: &mut DynLoader<'_, R>,
-) -> Result<Lookup<R>, Error> {
+    placeholder: Option<Placeholder<'_>>,
+    loader: &mut DynLoader<'_>,
+) -> Result<Answer, Error> {
     match context.first_read(read, placeholder) {
         FirstRead::Hit(found) => Ok(found),
         read => {
@@ -47,10 +46,10 @@ pub(super) fn answer<R: Serialize + DeserializeOwned>(
 }
 
 /// Drives the lookup until it has its answer, and reports its error.
-pub(super) fn drive_and_report<'a, R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'a, R>,
-    turn: LoadTurn<'a, R>,
-    load: &mut (impl LoadStep<R> + ?Sized),
+pub(super) fn drive_and_report<'a>(
+    lookup: &mut PendingLookup<'a>,
+    turn: LoadTurn<'a>,
+    load: &mut (impl LoadStep + ?Sized),
 ) -> Result<(), Error> {
     let driven = drive(lookup, turn, load);
     if let Err(error) = &driven {
@@ -60,25 +59,24 @@ pub(super) fn drive_and_report<'a, R: Serialize + DeserializeOwned>(
 }
 
 /// How a lookup that has the right to load does it.
-pub(super) trait LoadStep<R> {
+pub(super) trait LoadStep {
     /// Loads, or lets another thread load. The lookup has its answer then, or another state.
     fn load<'a>(
         &mut self,
-        lookup: &mut PendingLookup<'a, R>,
-        turn: &mut LoadTurn<'a, R>,
+        lookup: &mut PendingLookup<'a>,
+        turn: &mut LoadTurn<'a>,
     ) -> Result<(), Error>;
 }
 
 /// On this thread.
-impl<R, F> LoadStep<R> for Loader<F>
+impl<F> LoadStep for Loader<F>
 where
-    R: Serialize + DeserializeOwned,
-    F: ?Sized + FnMut(&LoadContext<'_>) -> Result<Loaded<R>, Error>,
+    F: ?Sized + FnMut(&LoadContext<'_>) -> Result<Loaded<AnyRecord>, Error>,
 {
     fn load<'a>(
         &mut self,
-        lookup: &mut PendingLookup<'a, R>,
-        turn: &mut LoadTurn<'a, R>,
+        lookup: &mut PendingLookup<'a>,
+        turn: &mut LoadTurn<'a>,
     ) -> Result<(), Error> {
         load_here(lookup, turn, None, |engine, id, floor| {
             self.run(engine, id, floor)
@@ -88,11 +86,11 @@ where
 
 /// Runs a loader, ends the lease, and answers the lookup. `cached`: the record that the loader
 /// sees.
-pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'a, R>,
-    turn: &mut LoadTurn<'a, R>,
-    cached: Option<Arc<R>>,
-    load: impl FnOnce(&Engine<R>, &str, Floor) -> Result<Loaded<R>, Error>,
+pub(super) fn load_here<'a>(
+    lookup: &mut PendingLookup<'a>,
+    turn: &mut LoadTurn<'a>,
+    cached: Option<AnyRecord>,
+    load: impl FnOnce(&Engine, &str, Floor) -> Result<Loaded<AnyRecord>, Error>,
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let (within, began) = (WithinLoad::new(), Began::now());
@@ -110,10 +108,10 @@ pub(super) fn load_here<'a, R: Serialize + DeserializeOwned>(
 }
 
 /// Drives the lookup until it has its answer.
-pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'a, R>,
-    mut turn: LoadTurn<'a, R>,
-    load: &mut (impl LoadStep<R> + ?Sized),
+pub(super) fn drive<'a>(
+    lookup: &mut PendingLookup<'a>,
+    mut turn: LoadTurn<'a>,
+    load: &mut (impl LoadStep + ?Sized),
 ) -> Result<(), Error> {
     let engine = lookup.context.engine;
     let lease_ttl = engine.settings.lease_ttl;
@@ -170,12 +168,12 @@ pub(super) fn drive<'a, R: Serialize + DeserializeOwned>(
 }
 
 /// Waits until the lease has changed. If changes are not pushed, pauses instead.
-fn wait_for_lease<R: Serialize + DeserializeOwned>(lookup: &mut PendingLookup<'_, R>) {
+fn wait_for_lease(lookup: &mut PendingLookup<'_>) {
     let LookupState::Held { lapses_at, .. } = lookup.state else {
         return;
     };
     let end = lapses_at.min(lookup.deadline());
-    let was_pushed = |lease_wait: &LeaseWait<'_, R>| lease_wait.wait(end);
+    let was_pushed = |lease_wait: &LeaseWait<'_>| lease_wait.wait(end);
     if !lookup.lease_wait.as_ref().is_some_and(was_pushed) {
         thread::sleep(lookup.pause(lapses_at));
     }
@@ -183,7 +181,7 @@ fn wait_for_lease<R: Serialize + DeserializeOwned>(lookup: &mut PendingLookup<'_
 }
 
 /// Ends a lease in one request.
-fn complete<R>(engine: &Engine<R>, completion: &Completion<'_>) -> Result<bool, Error> {
+fn complete(engine: &Engine, completion: &Completion<'_>) -> Result<bool, Error> {
     match completion.end {
         CompletionKind::Fill(total_ttl, _) | CompletionKind::FillAt(total_ttl, ..) => {
             engine.record_max_ttl(total_ttl);

@@ -12,18 +12,18 @@ use crate::{
         single_flight::{Call, Leader},
     },
     error::Error,
-    outcome::Lookup,
+    outcome::Answer,
     store::{Recheck, token::Token},
 };
 
 /// What a lookup does next.
-pub(super) enum LookupState<'a, R> {
+pub(super) enum LookupState<'a> {
     /// The lookup asks for the lease. `recheck`: which record the store returns instead.
     NeedsLease {
         recheck: Recheck,
     },
     /// The lookup has a record, and asks for the lease in order to refresh it.
-    Due(Cached<R>),
+    Due(Cached),
     /// Another process holds the lease. The lookup waits, then asks again.
     Held {
         by: Option<Token>,
@@ -31,43 +31,43 @@ pub(super) enum LookupState<'a, R> {
     },
     /// Another thread of this process holds the lease, or watches it. The lookup waits for its
     /// call.
-    Following(Arc<Call<Outcome<R>>>),
+    Following(Arc<Call<Outcome>>),
     /// The lookup continues without Redis.
-    Degraded(DegradedWait<R>),
+    Degraded(DegradedWait),
     /// The lookup runs the loader.
-    Loading(LoadPermit<'a, R>),
-    Done(Lookup<R>),
+    Loading(LoadPermit<'a>),
+    Done(Answer),
 }
 
 /// A lookup without Redis that has not yet loaded.
-pub(super) struct DegradedWait<R> {
+pub(super) struct DegradedWait {
     pub(super) cause: Error,
     pub(super) deadline: Instant,
     /// The load of another thread, for which this lookup waits.
-    pub(super) call: Option<Arc<Call<Outcome<R>>>>,
+    pub(super) call: Option<Arc<Call<Outcome>>>,
 }
 
 /// The right to load, and the call whose followers get the outcome.
-pub(super) enum LoadPermit<'a, R> {
+pub(super) enum LoadPermit<'a> {
     /// A lease: the record is filled under it.
-    Lease(LeaseLeader<'a, R>, RenewalGuard<'a>),
+    Lease(LeaseLeader<'a>, RenewalGuard<'a>),
     /// A lease to refresh what is cached.
-    Refresh(LeaseLeader<'a, R>, RenewalGuard<'a>, Cached<R>),
+    Refresh(LeaseLeader<'a>, RenewalGuard<'a>, Cached),
     /// A write is under way, so the record is not filled.
-    Guard(LeaseLeader<'a, R>),
+    Guard(LeaseLeader<'a>),
     /// Redis failed. `None`: the load can have no followers, because another load under this key
     /// seems to hang.
-    Degraded(Option<Leader<'a, String, Outcome<R>>>, Error),
+    Degraded(Option<Leader<'a, String, Outcome>>, Error),
 }
 
-impl<R> LoadPermit<'_, R> {
+impl LoadPermit<'_> {
     /// Whether the loaded record is filled.
     pub(super) fn fills(&self) -> bool {
         matches!(self, LoadPermit::Lease(..) | LoadPermit::Refresh(..))
     }
 
     /// The call whose followers get the outcome.
-    pub(super) fn call(&self) -> Option<Arc<Call<Outcome<R>>>> {
+    pub(super) fn call(&self) -> Option<Arc<Call<Outcome>>> {
         match self {
             LoadPermit::Lease(leader, _)
             | LoadPermit::Refresh(leader, ..)
@@ -91,7 +91,7 @@ impl<R> LoadPermit<'_, R> {
     /// A load that is not filled is unregistered first, because a new lookup must load again. Under
     /// a lease, the load stays registered until the lease has ended, because lookups can still get
     /// its token.
-    pub(super) fn complete(&self, outcome: Outcome<R>) {
+    pub(super) fn complete(&self, outcome: Outcome) {
         match self {
             LoadPermit::Lease(leader, _) | LoadPermit::Refresh(leader, ..) => {
                 leader.complete(outcome);

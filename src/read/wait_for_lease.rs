@@ -14,16 +14,16 @@ use crate::{
     util::wakeup::Wakeup,
 };
 
-pub(super) struct LeaseWait<'a, R> {
-    subscriber: &'a ChangeSubscriber<R>,
+pub(super) struct LeaseWait<'a> {
+    subscriber: &'a ChangeSubscriber,
     waiter: Waiter<'a>,
     /// The epoch of the stream when the wait was armed; `None` if the stream was down.
     epoch: Option<u64>,
 }
 
-impl<'a, R> LeaseWait<'a, R> {
+impl<'a> LeaseWait<'a> {
     /// Registers a waiter. `None` if tracking is off.
-    pub(super) fn register(engine: &'a Engine<R>, keys: &Keys) -> Option<LeaseWait<'a, R>> {
+    pub(super) fn register(engine: &'a Engine, keys: &Keys) -> Option<LeaseWait<'a>> {
         let subscriber = engine.subscriber.as_deref()?;
         Some(LeaseWait {
             subscriber,

@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     lookup::not_own,
     machine::PendingLookup,
@@ -28,7 +26,7 @@ use crate::{
     util::wakeup::Wakeup,
 };
 
-impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
+impl PendingLookup<'_> {
     /// Starts to wait, on behalf of this process, for a lease of another process. If another thread
     /// already does that, follows that thread's call.
     pub(super) fn start_watch(&mut self) -> Result<(), Error> {
@@ -81,7 +79,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     }
 
     /// The call that the lookup waits for, and the end of the wait.
-    pub(super) fn followed(&self) -> Option<(&Arc<Call<Outcome<R>>>, Instant)> {
+    pub(super) fn followed(&self) -> Option<(&Arc<Call<Outcome>>, Instant)> {
         match &self.state {
             LookupState::Following(call) => Some((call, self.deadline())),
             LookupState::Degraded(DegradedWait {
@@ -153,7 +151,7 @@ impl<R: Serialize + DeserializeOwned> PendingLookup<'_, R> {
     pub(super) fn check(&mut self, poll_at: Option<Instant>) -> Result<bool, Error> {
         let now = Instant::now();
         if let LookupState::Held { lapses_at, .. } = self.state {
-            let has_changed = |lease_wait: &LeaseWait<'_, R>| lease_wait.has_changed();
+            let has_changed = |lease_wait: &LeaseWait<'_>| lease_wait.has_changed();
             let is_over = if self.is_pushed() {
                 self.lease_wait.as_ref().is_some_and(has_changed)
             } else {

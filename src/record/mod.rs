@@ -1,5 +1,6 @@
 //! The default record type: named strings, in order.
 
+pub(crate) mod any;
 pub(crate) mod fields;
 #[cfg(feature = "json")]
 pub(crate) mod json;

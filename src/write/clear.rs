@@ -19,8 +19,8 @@ pub struct ClearProgress {
 }
 
 /// See [`Cache::clear`](crate::Cache::clear).
-pub(crate) fn clear<R>(
-    engine: &Engine<R>,
+pub(crate) fn clear(
+    engine: &Engine,
     mut progress: impl FnMut(ClearProgress),
 ) -> Result<u64, Error> {
     let _wrote = Wrote::begin(engine, "", Write::Clear);

@@ -148,7 +148,7 @@ pub(super) fn defer(
 }
 
 impl<'a> GuardedRecord<'a> {
-    pub(super) fn new<R>(engine: &'a Engine<R>, prefix: &'a str, keys: Keys) -> GuardedRecord<'a> {
+    pub(super) fn new(engine: &'a Engine, prefix: &'a str, keys: Keys) -> GuardedRecord<'a> {
         let Settings {
             lease_ttl,
             max_load_time,

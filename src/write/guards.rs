@@ -39,7 +39,7 @@ pub(crate) struct Guards<'a> {
 impl<'a> Guards<'a> {
     /// Adds the record with this id, and those that the cache also invalidates. Sends nothing. If
     /// the id is refused, adds nothing.
-    pub(crate) fn add<R>(&mut self, engine: &'a Engine<R>, id: &str) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, engine: &'a Engine, id: &str) -> Result<(), Error> {
         let records = RecordKeys::of(engine, [id])?.0.into_iter();
         let records = records.map(|(prefix, keys)| GuardedRecord::new(engine, prefix, keys));
         self.group_on(&engine.client).records.extend(records);
@@ -47,7 +47,7 @@ impl<'a> Guards<'a> {
     }
 
     /// Adds a tag, which is invalidated with the records. Sends nothing.
-    pub(crate) fn add_tag<R>(&mut self, engine: &'a Engine<R>, tag: &str) {
+    pub(crate) fn add_tag(&mut self, engine: &'a Engine, tag: &str) {
         let keys = engine.settings.tag_keys(&[tag]);
         let tags = &mut self.group_on(&engine.client).tags;
         let has_room = |known: &&mut TagsToEnd<'_>| {

@@ -27,18 +27,18 @@ use crate::{
 
 pub(crate) use self::{
     through::write_through,
-    update::{update, update_field},
+    update::{RecordChange, update, update_field},
 };
 
 /// See [`Cache::invalidate`](crate::Cache::invalidate).
-pub(crate) fn invalidate<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
+pub(crate) fn invalidate(engine: &Engine, id: &str) -> Result<bool, Error> {
     let records = RecordKeys::of(engine, [id])?;
     let _wrote = Wrote::begin(engine, id, Write::Invalidate);
     Ok(records.invalidate(engine)? > 0)
 }
 
 /// See [`Cache::invalidate_at`](crate::Cache::invalidate_at).
-pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Result<bool, Error> {
+pub(crate) fn invalidate_at(engine: &Engine, id: &str, version: u64) -> Result<bool, Error> {
     let keys = engine.keys(id)?;
     let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::InvalidateAt);
@@ -54,14 +54,14 @@ pub(crate) fn invalidate_at<R>(engine: &Engine<R>, id: &str, version: u64) -> Re
 }
 
 /// See [`Cache::expire`](crate::Cache::expire).
-pub(crate) fn expire<R>(engine: &Engine<R>, id: &str) -> Result<bool, Error> {
+pub(crate) fn expire(engine: &Engine, id: &str) -> Result<bool, Error> {
     let records = RecordKeys::of(engine, [id])?;
     let _wrote = Wrote::begin(engine, id, Write::Expire);
     Ok(records.expire(engine)? > 0)
 }
 
 /// See [`Cache::expire_many`](crate::Cache::expire_many).
-pub(crate) fn expire_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error> {
+pub(crate) fn expire_many(engine: &Engine, ids: &Ids) -> Result<u64, Error> {
     let Some(first) = ids.iter().next() else {
         return Ok(0);
     };
@@ -72,7 +72,7 @@ pub(crate) fn expire_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error
 }
 
 /// See [`Cache::invalidate_many`](crate::Cache::invalidate_many).
-pub(crate) fn invalidate_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, Error> {
+pub(crate) fn invalidate_many(engine: &Engine, ids: &Ids) -> Result<u64, Error> {
     let Some(first) = ids.iter().next() else {
         return Ok(0);
     };
@@ -83,8 +83,8 @@ pub(crate) fn invalidate_many<R>(engine: &Engine<R>, ids: &Ids) -> Result<u64, E
 }
 
 /// See [`Cache::write`](crate::Cache::write).
-pub(crate) fn write<R, T, E>(
-    engine: &Engine<R>,
+pub(crate) fn write<T, E>(
+    engine: &Engine,
     id: &str,
     change: impl FnOnce() -> Result<T, E>,
 ) -> Result<Written<T>, WriteError<E>> {
@@ -95,8 +95,8 @@ pub(crate) fn write<R, T, E>(
 }
 
 /// See [`Cache::write_many`](crate::Cache::write_many).
-pub(crate) fn write_many<R, T, E>(
-    engine: &Engine<R>,
+pub(crate) fn write_many<T, E>(
+    engine: &Engine,
     ids: &Ids,
     change: impl FnOnce() -> Result<T, E>,
 ) -> Result<Written<T>, WriteError<E>> {
@@ -136,7 +136,7 @@ pub(crate) struct Wrote<'a> {
 }
 
 impl<'a> Wrote<'a> {
-    pub(crate) fn begin<R>(engine: &'a Engine<R>, id: &'a str, call: Write) -> Wrote<'a> {
+    pub(crate) fn begin(engine: &'a Engine, id: &'a str, call: Write) -> Wrote<'a> {
         Wrote::since(Instant::now(), &engine.reporter, id, call)
     }
 

@@ -10,8 +10,8 @@ pub(super) struct RecordKeys<'a>(pub(super) Vec<(&'a str, Keys)>);
 
 impl<'a> RecordKeys<'a> {
     /// The records with these ids, under all prefixes that a write of the cache ends.
-    pub(super) fn of<'id, R>(
-        engine: &'a Engine<R>,
+    pub(super) fn of<'id>(
+        engine: &'a Engine,
         ids: impl IntoIterator<Item = &'id str>,
     ) -> Result<RecordKeys<'a>, Error> {
         let mut records = Vec::new();
@@ -24,19 +24,19 @@ impl<'a> RecordKeys<'a> {
 
     /// The records with this id under all these prefixes but the cache's own. On a cluster, a
     /// prefix may refuse an id that another one takes. Then there is no record under it.
-    pub(super) fn under_other_prefixes<R>(engine: &'a Engine<R>, id: &str) -> RecordKeys<'a> {
+    pub(super) fn under_other_prefixes(engine: &'a Engine, id: &str) -> RecordKeys<'a> {
         let keys = |prefix| Some((prefix, engine.keys_with(prefix, id).ok()?));
         RecordKeys(engine.prefixes().skip(1).filter_map(keys).collect())
     }
 
     /// Invalidates all of them, in one request. Returns how many of the cache's own were cached.
-    pub(super) fn invalidate<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
+    pub(super) fn invalidate(&self, engine: &Engine) -> Result<u64, Error> {
         self.count(engine, |endings| engine.client.invalidate_all(endings))
     }
 
     /// Shortens the TTL of the cache's own to the grace, and invalidates those under other
     /// prefixes, which may have no grace. Returns how many of the cache's own were cached.
-    pub(super) fn expire<R>(&self, engine: &Engine<R>) -> Result<u64, Error> {
+    pub(super) fn expire(&self, engine: &Engine) -> Result<u64, Error> {
         let (own, grace) = (
             engine.settings.prefix.as_str(),
             engine.settings.freshness.grace,
@@ -50,9 +50,9 @@ impl<'a> RecordKeys<'a> {
         })
     }
 
-    fn count<R>(
+    fn count(
         &self,
-        engine: &Engine<R>,
+        engine: &Engine,
         end: impl FnOnce(&[Ending<'_>]) -> Vec<Result<bool, Error>>,
     ) -> Result<u64, Error> {
         let own = engine.settings.prefix.as_str();

@@ -9,16 +9,16 @@ use crate::{
 };
 
 /// See [`Cache::invalidate_tag`](crate::Cache::invalidate_tag).
-pub(crate) fn invalidate_tag<R>(engine: &Engine<R>, tag: &str) -> Result<(), Error> {
+pub(crate) fn invalidate_tag(engine: &Engine, tag: &str) -> Result<(), Error> {
     invalidate(engine, &[tag], Write::InvalidateTag)
 }
 
 /// See [`Cache::invalidate_tags`](crate::Cache::invalidate_tags).
-pub(crate) fn invalidate_tags<R>(engine: &Engine<R>, tags: &[&str]) -> Result<(), Error> {
+pub(crate) fn invalidate_tags(engine: &Engine, tags: &[&str]) -> Result<(), Error> {
     invalidate(engine, tags, Write::InvalidateTags)
 }
 
-fn invalidate<R>(engine: &Engine<R>, tags: &[&str], call: Write) -> Result<(), Error> {
+fn invalidate(engine: &Engine, tags: &[&str], call: Write) -> Result<(), Error> {
     check(engine, tags)?;
     let Some(first) = tags.first() else {
         return Ok(());
@@ -30,7 +30,7 @@ fn invalidate<R>(engine: &Engine<R>, tags: &[&str], call: Write) -> Result<(), E
 }
 
 /// Refuses tags that no entry can have, before anything is sent.
-pub(crate) fn check<R>(engine: &Engine<R>, tags: &[&str]) -> Result<(), Error> {
+pub(crate) fn check(engine: &Engine, tags: &[&str]) -> Result<(), Error> {
     if tags.is_empty() {
         return Ok(());
     }

@@ -8,29 +8,24 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{Wrote, guards::Guards, log};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::WriteError,
     loaded::Loaded,
     outcome::Written,
+    record::any::AnyRecord,
     record::fields::Fields,
     store::{Store, WriteThrough},
     telemetry::{event::Write, recorder::Began},
 };
 
 /// See [`Cache::write_through`](crate::Cache::write_through).
-pub(crate) fn write_through<R, T, L, E>(
-    engine: &Engine<R>,
+pub(crate) fn write_through<T, E>(
+    engine: &Engine,
     id: &str,
-    change: impl FnOnce() -> Result<(T, L), E>,
-) -> Result<Written<T>, WriteError<E>>
-where
-    R: Serialize + DeserializeOwned,
-    L: Into<Loaded<R>>,
-{
+    change: impl FnOnce() -> Result<(T, Loaded<AnyRecord>), E>,
+) -> Result<Written<T>, WriteError<E>> {
     let mut guards = Guards::default();
     guards.add(engine, id).map_err(WriteError::Cache)?;
     let _wrote = Wrote::begin(engine, id, Write::WriteThrough);
@@ -53,7 +48,7 @@ where
     let began = Began::now();
     // A panic drops the guards, which ends them.
     let (value, loaded) = match change() {
-        Ok((value, loaded)) => (value, loaded.into()),
+        Ok(done) => done,
         Err(failure) => {
             // The primary may have made the change although its reply was lost. So the record is
             // invalidated.
@@ -100,15 +95,12 @@ where
 type TimedFields = (Duration, Fields);
 
 /// What is cached of the record. `None`: nothing.
-fn entry<R>(
-    engine: &Engine<R>,
+fn entry(
+    engine: &Engine,
     id: &str,
-    loaded: &Loaded<R>,
+    loaded: &Loaded<AnyRecord>,
     tags: Option<&LookupTags>,
-) -> Option<TimedFields>
-where
-    R: Serialize + DeserializeOwned,
-{
+) -> Option<TimedFields> {
     if loaded.is_unchanged {
         // A write has changed the record.
         return None;

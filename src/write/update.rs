@@ -2,16 +2,12 @@
 
 use std::collections::HashSet;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{Wrote, log, record_keys::RecordKeys};
 use crate::{
     engine::{Engine, Settings},
     error::Error,
-    record::fields::{
-        EMPTY, FieldChange, Fields, Schema, check_length, check_name, from_fields, names,
-        set_field, tag_fields::TagFields, to_fields,
-    },
+    record::any::AnyRecord,
+    record::fields::{EMPTY, FieldChange, Fields, check_length, check_name, tag_fields::TagFields},
     store::{Change, Diff, NewTtl, Update, keys::Keys},
     telemetry::{
         event::Write,
@@ -24,15 +20,12 @@ use crate::{
 const ATTEMPTS: u32 = 16;
 
 /// See [`Cache::update_field`](crate::Cache::update_field).
-pub(crate) fn update_field<R>(
-    engine: &Engine<R>,
+pub(crate) fn update_field(
+    engine: &Engine,
     id: &str,
     field: &str,
     value: &[u8],
-) -> Result<bool, Error>
-where
-    R: Serialize + DeserializeOwned,
-{
+) -> Result<bool, Error> {
     let field = field.as_bytes();
     check_name(field)?;
     check_length(field, value)?;
@@ -43,31 +36,28 @@ where
     others.invalidate(engine).and(updated)
 }
 
-fn set_cached_field<R>(
-    engine: &Engine<R>,
+fn set_cached_field(
+    engine: &Engine,
     id: &str,
     keys: &Keys,
     field: &[u8],
     value: &[u8],
-) -> Result<bool, Error>
-where
-    R: Serialize + DeserializeOwned,
-{
+) -> Result<bool, Error> {
     let all = [engine.ending(keys)];
     let pending = engine.client.remember_on_drop("update_field", &all);
-    let schema = &engine.settings.schema;
+    let (records, schema) = (&engine.record_type, &engine.settings.schema);
     let mut made = FieldChange::NotFound;
     let updated = change_entry(engine, keys, "update_field", &mut |entry| {
         let began = Began::now();
         // These fields stay as they are: the entry keeps its tags, and the clock of its load.
         let mut record = entry.clone();
         let kept = TagFields::take(&mut record);
-        made = set_field::<R>(&record, field, value, schema);
+        made = (records.set_field)(&record, field, value, schema);
         if matches!(made, FieldChange::Set) && engine.reporter.recorder.is_on() {
-            let old = from_fields::<R>(record.clone(), schema).ok().flatten();
+            let old = (records.from_fields)(record.clone(), schema).ok().flatten();
             let others = record.into_iter().filter(|(name, _)| name != field);
             let new = others.chain([(field.to_vec(), value.to_vec())]).collect();
-            if let Ok(Some(new)) = from_fields(new, schema) {
+            if let Ok(Some(new)) = (records.from_fields)(new, schema) {
                 log::add_update(engine, id, began, (old.as_ref(), &new), &kept);
             }
         }
@@ -101,12 +91,15 @@ where
     updated.map(|_| false)
 }
 
+/// What the caller makes of a record. `None`: it stays.
+pub(crate) type RecordChange<'a> = dyn FnMut(&AnyRecord) -> Option<AnyRecord> + 'a;
+
 /// See [`Cache::update`](crate::Cache::update).
-pub(crate) fn update<R, F>(engine: &Engine<R>, id: &str, change: F) -> Result<bool, Error>
-where
-    R: Serialize + DeserializeOwned,
-    F: FnMut(&R) -> Option<R>,
-{
+pub(crate) fn update(
+    engine: &Engine,
+    id: &str,
+    change: &mut RecordChange<'_>,
+) -> Result<bool, Error> {
     let keys = engine.keys(id)?;
     let others = RecordKeys::under_other_prefixes(engine, id);
     let _wrote = Wrote::begin(engine, id, Write::Update);
@@ -114,19 +107,15 @@ where
     others.invalidate(engine).and(updated)
 }
 
-fn change_cached<R, F>(
-    engine: &Engine<R>,
+fn change_cached(
+    engine: &Engine,
     id: &str,
     keys: &Keys,
-    mut change: F,
-) -> Result<bool, Error>
-where
-    R: Serialize + DeserializeOwned,
-    F: FnMut(&R) -> Option<R>,
-{
+    change: &mut RecordChange<'_>,
+) -> Result<bool, Error> {
     let all = [engine.ending(keys)];
     let pending = engine.client.remember_on_drop("update", &all);
-    let schema = &engine.settings.schema;
+    let (records, schema) = (&engine.record_type, &engine.settings.schema);
     let mut is_changed = false;
     let (mut undecodable, mut unstorable) = (None, None);
     let updated = change_entry(engine, keys, "update", &mut |entry| {
@@ -135,7 +124,7 @@ where
         // As in `set_cached_field`.
         let mut record = entry.clone();
         let kept = TagFields::take(&mut record);
-        let old = match from_fields(record.clone(), schema) {
+        let old = match (records.from_fields)(record.clone(), schema) {
             Ok(Some(old)) => old,
             // The primary may have a record by now.
             Ok(None) => return Some(remove_all(entry)),
@@ -147,9 +136,9 @@ where
         };
         let new = pending.suspended(|| change(&old))?;
         log::add_update(engine, id, began, (Some(&old), &new), &kept);
-        let merged = names(&old).and_then(|known| {
-            let new = to_fields(&new, schema)?;
-            Ok(merge::<R>(&record, &known, &new, schema))
+        let merged = (records.names)(&old).and_then(|known| {
+            let new = (records.to_fields)(&new, schema)?;
+            Ok(merge(engine, &record, &known, &new))
         });
         match merged {
             Ok(Some(diff)) => {
@@ -175,8 +164,8 @@ where
 }
 
 /// Changes an entry, or else invalidates it. True: an entry was changed.
-fn change_entry<R>(
-    engine: &Engine<R>,
+fn change_entry(
+    engine: &Engine,
     keys: &Keys,
     request: &'static str,
     change: Change<'_>,
@@ -221,12 +210,7 @@ fn marker(entry: &Fields) -> Vec<Vec<u8>> {
 ///
 /// `None`: the new fields and the remaining ones do not decode together. So it is if a remaining
 /// field belongs to the type under another name (`alias`), because that field would exist twice.
-fn merge<R: DeserializeOwned>(
-    entry: &Fields,
-    known: &[Vec<u8>],
-    new: &Fields,
-    schema: &Schema,
-) -> Option<Diff> {
+fn merge(engine: &Engine, entry: &Fields, known: &[Vec<u8>], new: &Fields) -> Option<Diff> {
     // Sets, because a record may have tens of thousands of fields.
     let (known, new_names): (HashSet<_>, HashSet<_>) = (
         known.iter().collect(),
@@ -238,7 +222,8 @@ fn merge<R: DeserializeOwned>(
     let mut rest = entry.iter().filter(stays).peekable();
     // The new fields alone have passed the round trip.
     if rest.peek().is_some() {
-        from_fields::<R>(new.iter().chain(rest).cloned().collect(), schema).ok()?;
+        let fields = new.iter().chain(rest).cloned().collect();
+        (engine.record_type.from_fields)(fields, &engine.settings.schema).ok()?;
     }
     let names = entry.iter().map(|(name, _)| name);
     let removed = names.filter(|name| is_known(name) && !is_new(name));
@@ -264,8 +249,8 @@ fn until_no_conflict(mut attempt: impl FnMut() -> Result<Update, Error>) -> Resu
 
 /// A failed update leaves an old record in the cache, which must not stay. So the record is
 /// invalidated. If that works, nothing is cached, and the call does not fail.
-fn or_invalidated<R>(
-    engine: &Engine<R>,
+fn or_invalidated(
+    engine: &Engine,
     keys: &Keys,
     updated: Result<bool, Error>,
 ) -> Result<bool, Error> {
@@ -283,7 +268,7 @@ fn or_invalidated<R>(
 
 /// The TTL of an updated record; `None` keeps the remaining TTL. A stale record stays stale,
 /// because only one of its fields is new.
-fn new_ttl<R>(engine: &Engine<R>) -> Option<NewTtl> {
+fn new_ttl(engine: &Engine) -> Option<NewTtl> {
     let Settings {
         ttl,
         keep_ttl_on_update,

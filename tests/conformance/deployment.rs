@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use cache_aside::{Cache, Source};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 
@@ -39,7 +39,7 @@ fn in_euros(price_euros: f64) -> InEuros {
 }
 
 /// A lookup, with what the primary holds now.
-fn get<R: Clone + Serialize + DeserializeOwned>(cache: &Cache<R>, primary: R) -> (R, Source) {
+fn get<R: Clone + Send + Sync + 'static>(cache: &Cache<R>, primary: R) -> (R, Source) {
     let load = |_: &str| Ok::<_, Infallible>(Some(primary));
     let found = cache.get("p-001", load).unwrap();
     (found.record().unwrap().as_ref().clone(), found.source())

@@ -9,7 +9,6 @@ use crate::{
     backend::Backend,
     cache::{Cache, validate},
     error::Error,
-    telemetry::recorder::Fingerprint,
 };
 
 impl<R> Cache<R> {
@@ -104,13 +103,7 @@ impl<R> CacheBuilder<R> {
             audit.check(&self.settings)?;
         }
         let client = self.backend.client()?;
-        let fingerprint = Fingerprint::of_type();
-        Cache::new(
-            self.settings,
-            client,
-            self.observer,
-            (self.audit, fingerprint),
-        )
+        Cache::new(self.settings, client, self.observer, self.audit)
     }
 }
 

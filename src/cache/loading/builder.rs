@@ -2,8 +2,6 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::LoadingCache;
 use crate::{
     cache::Cache,
@@ -27,11 +25,11 @@ pub(super) const DEFAULTS: BackgroundSettings = BackgroundSettings {
 #[must_use = "a builder does nothing before `build`"]
 pub struct LoadingCacheBuilder<R> {
     cache: Cache<R>,
-    loader: SharedLoader<R>,
+    loader: SharedLoader,
     settings: BackgroundSettings,
 }
 
-impl<R> LoadingCache<R> {
+impl<R: Send + Sync + 'static> LoadingCache<R> {
     /// Starts with a cache and its loader: see [`Cache::loading`] for what the loader does.
     ///
     /// ```
@@ -52,7 +50,7 @@ impl<R> LoadingCache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&str) -> Result<Option<R>, E> + Send + Sync + 'static,
     {
-        LoadingCacheBuilder::new(cache, SharedLoader::of_id(loader))
+        LoadingCacheBuilder::new(cache, SharedLoader::of_id::<R, _>(loader))
     }
 
     /// Starts with a cache and a loader that sees the [`LoadContext`]: see
@@ -63,11 +61,11 @@ impl<R> LoadingCache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&LoadContext<'_>) -> Result<L, E> + Send + Sync + 'static,
     {
-        LoadingCacheBuilder::new(cache, SharedLoader::of_context(loader))
+        LoadingCacheBuilder::new(cache, SharedLoader::of_context::<R, _, _>(loader))
     }
 }
 
-impl<R> LoadingCache<R> {
+impl<R: Send + Sync + 'static> LoadingCache<R> {
     /// Starts with a cache and a loader that also sees the cached record when it reloads it. It may
     /// then ask the primary only whether the record has changed, and return
     /// [`Loaded::unchanged`]. The TTL of the cached record starts again, and no field is sent.
@@ -106,12 +104,12 @@ impl<R> LoadingCache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&LoadContext<'_>, Option<&R>) -> Result<L, E> + Send + Sync + 'static,
     {
-        LoadingCacheBuilder::new(cache, SharedLoader::of_cached(loader))
+        LoadingCacheBuilder::new(cache, SharedLoader::of_cached::<R, _, _>(loader))
     }
 }
 
 impl<R> LoadingCacheBuilder<R> {
-    fn new(cache: &Cache<R>, loader: SharedLoader<R>) -> LoadingCacheBuilder<R> {
+    fn new(cache: &Cache<R>, loader: SharedLoader) -> LoadingCacheBuilder<R> {
         LoadingCacheBuilder {
             cache: cache.clone(),
             loader,
@@ -160,10 +158,7 @@ impl<R> LoadingCacheBuilder<R> {
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] names the invalid setting.
-    pub fn build(self) -> Result<LoadingCache<R>, Error>
-    where
-        R: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
+    pub fn build(self) -> Result<LoadingCache<R>, Error> {
         let LoadingCacheBuilder {
             cache,
             loader,

@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::Cache;
 use crate::{
     error::Error,
@@ -80,7 +78,7 @@ use crate::{
 /// ```
 pub struct LoadingCache<R = Record> {
     cache: Cache<R>,
-    background: PerProcess<Background<R>>,
+    background: PerProcess<Background>,
 }
 
 // A loading cache stays usable after a panic, as its cache does. No user code runs under its locks,
@@ -88,7 +86,7 @@ pub struct LoadingCache<R = Record> {
 impl<R> UnwindSafe for LoadingCache<R> {}
 impl<R> RefUnwindSafe for LoadingCache<R> {}
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<R> {
+impl<R: Send + Sync + 'static> Cache<R> {
     /// Gives the cache a loader, with the default settings: see [`LoadingCache`]. Starts no thread.
     ///
     /// `loader` gets the id. It returns the record, or `None` if the primary has none, or an error.
@@ -109,7 +107,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&str) -> Result<Option<R>, E> + Send + Sync + 'static,
     {
-        let loader = SharedLoader::of_id(loader);
+        let loader = SharedLoader::of_id::<R, _>(loader);
         LoadingCache::new(self, loader, builder::DEFAULTS)
     }
 
@@ -136,15 +134,15 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Cache<R> {
         E: Into<Box<dyn StdError + Send + Sync>>,
         F: Fn(&LoadContext<'_>) -> Result<L, E> + Send + Sync + 'static,
     {
-        let loader = SharedLoader::of_context(loader);
+        let loader = SharedLoader::of_context::<R, _, _>(loader);
         LoadingCache::new(self, loader, builder::DEFAULTS)
     }
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
+impl<R> LoadingCache<R> {
     fn new(
         cache: &Cache<R>,
-        loader: SharedLoader<R>,
+        loader: SharedLoader,
         settings: BackgroundSettings,
     ) -> LoadingCache<R> {
         let engine = cache.engine.clone();
@@ -154,7 +152,9 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
             background: PerProcess::new(new),
         }
     }
+}
 
+impl<R: Send + Sync + 'static> LoadingCache<R> {
     /// Returns the record with this id: from Redis, or else from the primary.
     ///
     /// ```
@@ -195,7 +195,8 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
     pub fn get(&self, id: impl Display) -> Result<Lookup<R>, Error> {
         let id = Id::new(&id)?;
         let began = Instant::now();
-        self.background.get_at(began).get(&id, began)
+        let found = self.background.get_at(began).get(&id, began);
+        found.map(Lookup::of)
     }
 
     /// Stops the threads of this cache and of its clones, and waits until they have ended. Returns

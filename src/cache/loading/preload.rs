@@ -2,8 +2,6 @@
 
 use std::{fmt::Display, thread, time::Duration, time::Instant};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::LoadingCache;
 use crate::{error::Error, outcome::Source, util::id::Ids};
 
@@ -27,7 +25,7 @@ pub struct PreloadProgress {
     pub first_error: Option<Error>,
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadingCache<R> {
+impl<R: Send + Sync + 'static> LoadingCache<R> {
     /// Reads these records, so that they are cached: before a start, or after a `clear`. Each is an
     /// ordinary [`get`](LoadingCache::get), so what is cached is not loaded, and nothing stale is
     /// filled.

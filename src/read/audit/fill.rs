@@ -4,28 +4,28 @@
 
 use std::time::{Duration, Instant};
 
-use crate::record::fields::Fields;
+use crate::record::{any::AnyRecord, fields::Fields};
 
 /// What one look found in the store.
-pub(super) struct CachedFill<R> {
+pub(super) struct CachedFill {
     /// All fields of the entry, sorted, with those of its tags and its schema.
     pub(super) entry: Fields,
     /// `None`: it is cached that there is no such record.
-    pub(super) record: Option<R>,
+    pub(super) record: Option<AnyRecord>,
     /// The remaining TTL at an instant between `began` and `ended`. `None`: there is no TTL.
     pub(super) left: Option<Duration>,
     pub(super) began: Instant,
     pub(super) ended: Instant,
 }
 
-impl<R> CachedFill<R> {
+impl CachedFill {
     /// Whether a later look has found the same fill: its fields, and an end of the TTL that may be
     /// the same instant. Each fill, keep or expire sets another end.
     ///
     /// The store tells a remaining time and no instant. So the time between the two looks is known
     /// only up to the durations of the requests. If a fill with the same fields has an end as near
     /// as that, it counts as the same.
-    pub(super) fn is_same_fill(&self, later: &CachedFill<R>) -> bool {
+    pub(super) fn is_same_fill(&self, later: &CachedFill) -> bool {
         if self.entry != later.entry {
             return false;
         }
@@ -53,7 +53,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// A look that took a millisecond.
-    fn fill(began: Instant, left: Option<Duration>, value: &str) -> CachedFill<()> {
+    fn fill(began: Instant, left: Option<Duration>, value: &str) -> CachedFill {
         CachedFill {
             entry: vec![(b"name".to_vec(), value.into())],
             record: None,

@@ -2,9 +2,7 @@
 //!
 //! Called by the thread of the audit. Fills nothing, and takes no lease.
 
-use std::{fmt::Display, sync::Arc, time::Instant};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Display, time::Instant};
 
 use super::{AuditorParts, fill::CachedFill};
 use crate::{
@@ -12,7 +10,10 @@ use crate::{
     error::cause::chain,
     near::Accepts,
     read::{near_hit, nested::WithinLoad},
-    record::fields::{Differing, Unstorable, differing, from_fields, to_fields},
+    record::{
+        any::AnyRecord,
+        fields::{Differing, Unstorable},
+    },
     store::Entry,
     telemetry::{
         event::{Audited, Inconsistency},
@@ -21,33 +22,33 @@ use crate::{
 };
 
 /// A record that differs from the primary, so far.
-pub(super) struct Suspect<R> {
+pub(super) struct Suspect {
     pub(super) id: String,
     tags: Option<Box<LookupTags>>,
-    cached: Cached<R>,
+    cached: Cached,
     /// What the primary had.
-    loaded: Option<R>,
+    loaded: Option<AnyRecord>,
     /// Whether a replica that lags cannot explain the difference: the fill was there for a whole
     /// delay before this load.
     is_newer: bool,
 }
 
 /// What a later look at a suspect has found.
-enum Found<R> {
+enum Found {
     Inconsistent(Inconsistency, Vec<Differing>),
     /// The primary has changed, so the record must stay for another delay.
-    Changed(Suspect<R>),
+    Changed(Suspect),
 }
 
 /// What readers get.
-enum Cached<R> {
-    InStore(CachedFill<R>),
+enum Cached {
+    InStore(CachedFill),
     /// A fill of the near cache is known by its copy of the record, which is shared with readers.
-    Near(Arc<R>),
+    Near(AnyRecord),
 }
 
-impl<R> Cached<R> {
-    fn record(&self) -> Option<&R> {
+impl Cached {
+    fn record(&self) -> Option<&AnyRecord> {
         match self {
             Cached::InStore(fill) => fill.record.as_ref(),
             Cached::Near(record) => Some(record),
@@ -55,20 +56,20 @@ impl<R> Cached<R> {
     }
 }
 
-impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
+impl AuditorParts {
     /// `Err`: the sample has ended.
     pub(super) fn first_look(
         &self,
-        engine: &Engine<R>,
-        sample: AuditSample<R>,
-    ) -> Result<Suspect<R>, Audited> {
+        engine: &Engine,
+        sample: AuditSample,
+    ) -> Result<Suspect, Audited> {
         let AuditSample { id, near, mut tags } = sample;
         let cached = match near {
             Some(record) => Cached::Near(record),
             None => Cached::InStore(self.first_fill(engine, &id, tags.as_deref_mut())?),
         };
         let loaded = self.load(engine, &id)?;
-        match difference(cached.record(), loaded.as_ref())? {
+        match difference(engine, cached.record(), loaded.as_ref())? {
             None => Err(Audited::Consistent),
             Some(_) => Ok(Suspect {
                 id,
@@ -82,10 +83,10 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
 
     fn first_fill(
         &self,
-        engine: &Engine<R>,
+        engine: &Engine,
         id: &str,
         tags: Option<&mut LookupTags>,
-    ) -> Result<CachedFill<R>, Audited> {
+    ) -> Result<CachedFill, Audited> {
         let fill = self.look_at_store(engine, id, tags)?;
         // Past its TTL it will not claim to be right any more. A cached absence has no grace.
         let grace = fill
@@ -101,11 +102,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     }
 
     /// `Err`: the sample has ended. Otherwise the record needs another look.
-    pub(super) fn later_look(
-        &self,
-        engine: &Engine<R>,
-        suspect: Suspect<R>,
-    ) -> Result<Suspect<R>, Audited> {
+    pub(super) fn later_look(&self, engine: &Engine, suspect: Suspect) -> Result<Suspect, Audited> {
         let id = suspect.id.clone();
         match self.look_again(engine, suspect)? {
             Found::Changed(suspect) => Ok(suspect),
@@ -116,7 +113,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         }
     }
 
-    fn look_again(&self, engine: &Engine<R>, suspect: Suspect<R>) -> Result<Found<R>, Audited> {
+    fn look_again(&self, engine: &Engine, suspect: Suspect) -> Result<Found, Audited> {
         let Suspect {
             id, tags, cached, ..
         } = &suspect;
@@ -127,8 +124,8 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         }
         // If they are equal now, the first load read a replica that lagged.
         let (kind, fields) =
-            difference(cached.record(), loaded.as_ref())?.ok_or(Audited::Unconfirmed)?;
-        let has_changed = difference(suspect.loaded.as_ref(), loaded.as_ref())?.is_some();
+            difference(engine, cached.record(), loaded.as_ref())?.ok_or(Audited::Unconfirmed)?;
+        let has_changed = difference(engine, suspect.loaded.as_ref(), loaded.as_ref())?.is_some();
         if has_changed && !suspect.is_newer {
             // The first load may have lagged, so it says nothing. This one is newer than the fill,
             // because no replica lags as long. But its write may not have ended the record yet.
@@ -142,7 +139,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     }
 
     /// Loads the record aside, as it would be read back from the store.
-    fn load(&self, engine: &Engine<R>, id: &str) -> Result<Option<R>, Audited> {
+    fn load(&self, engine: &Engine, id: &str) -> Result<Option<AnyRecord>, Audited> {
         let _permit = permit(engine)?;
         let within = WithinLoad::new();
         let span = trace::load();
@@ -152,23 +149,23 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
         let Some(record) = loaded else {
             return Ok(None);
         };
-        let schema = &engine.settings.schema;
-        let fields = to_fields(&record, schema).map_err(|_| Audited::Failed)?;
-        from_fields(fields, schema).map_err(|_| Audited::Failed)
+        let (records, schema) = (&engine.record_type, &engine.settings.schema);
+        let fields = (records.to_fields)(&record, schema).map_err(|_| Audited::Failed)?;
+        (records.from_fields)(fields, schema).map_err(|_| Audited::Failed)
     }
 
     /// Whether the same fill is still what readers get.
     fn still_stands(
         &self,
-        engine: &Engine<R>,
+        engine: &Engine,
         id: &str,
         tags: Option<&LookupTags>,
-        cached: &Cached<R>,
+        cached: &Cached,
     ) -> Result<bool, Audited> {
         match cached {
             Cached::Near(record) => {
                 let again = near_hit::find(engine, id, Instant::now(), Accepts::Any, tags);
-                Ok(matches!(again, Ok(Some(again)) if Arc::ptr_eq(record, &again)))
+                Ok(matches!(again, Ok(Some(again)) if record.is(&again)))
             }
             Cached::InStore(fill) => {
                 match self.look_at_store(engine, id, tags.map(LookupTags::unread).as_mut()) {
@@ -183,10 +180,10 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     /// Reads what is cached in the store, if it claims to be right.
     fn look_at_store(
         &self,
-        engine: &Engine<R>,
+        engine: &Engine,
         id: &str,
         mut tags: Option<&mut LookupTags>,
-    ) -> Result<CachedFill<R>, Audited> {
+    ) -> Result<CachedFill, Audited> {
         let data = engine.data_key(id).map_err(|_| Audited::Failed)?;
         let is_pending = engine.refuse_pending(&data, "read").is_err()
             || tags
@@ -220,7 +217,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
 
     /// Logs now and then why samples fail. A loader's own error may contain anything, so its text
     /// is not logged.
-    fn failed(&self, engine: &Engine<R>, id: &str, why: impl Display) -> Audited {
+    fn failed(&self, engine: &Engine, id: &str, why: impl Display) -> Audited {
         if self.failures.is_due() {
             let cache = &engine.reporter.cache;
             trace::warn!("cache `{cache}`: the audit could not compare the record {id:?}: {why}");
@@ -230,7 +227,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
 }
 
 /// A turn to load, if the cache has a limit.
-fn permit<R>(engine: &Engine<R>) -> Result<Option<LimitPermit>, Audited> {
+fn permit(engine: &Engine) -> Result<Option<LimitPermit>, Audited> {
     match &engine.load_limit {
         None => Ok(None),
         // Not for the record: those who wait to load it cannot get it from here.
@@ -242,9 +239,10 @@ fn permit<R>(engine: &Engine<R>) -> Result<Option<LimitPermit>, Audited> {
 }
 
 /// In what two records differ. `None`: in nothing.
-fn difference<R: Serialize>(
-    cached: Option<&R>,
-    loaded: Option<&R>,
+fn difference(
+    engine: &Engine,
+    cached: Option<&AnyRecord>,
+    loaded: Option<&AnyRecord>,
 ) -> Result<Option<(Inconsistency, Vec<Differing>)>, Audited> {
     let (cached, loaded) = match (cached, loaded) {
         (None, None) => return Ok(None),
@@ -252,6 +250,7 @@ fn difference<R: Serialize>(
         (None, Some(_)) => return Ok(Some((Inconsistency::OnlyInPrimary, Vec::new()))),
         (Some(cached), Some(loaded)) => (cached, loaded),
     };
-    let fields = differing(cached, loaded).map_err(|_: Unstorable| Audited::Failed)?;
+    let fields =
+        (engine.record_type.differing)(cached, loaded).map_err(|_: Unstorable| Audited::Failed)?;
     Ok((!fields.is_empty()).then_some((Inconsistency::Fields, fields)))
 }

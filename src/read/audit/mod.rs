@@ -19,8 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use self::look::Suspect;
 use super::loader::SharedLoader;
 use crate::{
@@ -52,25 +50,25 @@ pub(crate) struct AuditSettings {
 }
 
 /// What the thread of an audit needs. A clone is the same auditor.
-pub(crate) struct Auditor<R>(Arc<AuditorParts<R>>);
+pub(crate) struct Auditor(Arc<AuditorParts>);
 
-struct AuditorParts<R> {
-    loader: SharedLoader<R>,
+struct AuditorParts {
+    loader: SharedLoader,
     settings: AuditSettings,
     /// Limits the log messages about samples that failed.
     failures: LogThrottle,
     /// Set as soon as the cache exists, before its first hit.
-    engine: OnceLock<WeakPerProcess<Engine<R>>>,
+    engine: OnceLock<WeakPerProcess<Engine>>,
 }
 
-impl<R> Clone for Auditor<R> {
-    fn clone(&self) -> Auditor<R> {
+impl Clone for Auditor {
+    fn clone(&self) -> Auditor {
         Auditor(Arc::clone(&self.0))
     }
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Auditor<R> {
-    pub(crate) fn new(loader: SharedLoader<R>, settings: AuditSettings) -> Auditor<R> {
+impl Auditor {
+    pub(crate) fn new(loader: SharedLoader, settings: AuditSettings) -> Auditor {
         Auditor(Arc::new(AuditorParts {
             loader,
             settings,
@@ -79,33 +77,33 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Auditor<R> {
         }))
     }
 
-    pub(crate) fn set_engine(&self, engine: WeakPerProcess<Engine<R>>) {
+    pub(crate) fn set_engine(&self, engine: WeakPerProcess<Engine>) {
         let _ = self.0.engine.set(engine);
     }
 
     /// The queue and the thread of one process.
-    pub(crate) fn queue(&self) -> AuditQueue<R> {
+    pub(crate) fn queue(&self) -> AuditQueue {
         let parts = Arc::clone(&self.0);
         AuditQueue::new(parts.settings.rate, move |context| parts.run(context))
     }
 }
 
 /// What the thread does next.
-enum Task<R> {
-    FirstLook(AuditSample<R>),
-    LaterLook(Suspect<R>),
+enum Task {
+    FirstLook(AuditSample),
+    LaterLook(Suspect),
 }
 
-impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
+impl AuditorParts {
     /// Takes samples until the last handle of the cache is dropped.
-    fn run(&self, context: &WorkerContext<WaitingSamples<R>>) {
+    fn run(&self, context: &WorkerContext<WaitingSamples>) {
         // With the instants of their next looks, the earliest first.
-        let mut suspects: VecDeque<(Instant, Suspect<R>)> = VecDeque::new();
+        let mut suspects: VecDeque<(Instant, Suspect)> = VecDeque::new();
         let mut next_sample = Instant::now();
         let pause = Duration::from_secs(1) / self.settings.max_per_second;
         loop {
             let next =
-                |waiting: &mut WaitingSamples<R>| next_task(waiting, &mut suspects, next_sample);
+                |waiting: &mut WaitingSamples| next_task(waiting, &mut suspects, next_sample);
             let Some(task) = context.wait_for(next) else {
                 return;
             };
@@ -131,7 +129,7 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
     }
 
     /// Does one look, and reports the end of the sample. Returns what needs another look.
-    fn look(&self, engine: &Engine<R>, task: Task<R>) -> Option<Suspect<R>> {
+    fn look(&self, engine: &Engine, task: Task) -> Option<Suspect> {
         let (Task::FirstLook(AuditSample { id, .. }) | Task::LaterLook(Suspect { id, .. })) = &task;
         let id = id.clone();
         let _span = trace::audit(&engine.reporter.cache, &id);
@@ -151,11 +149,11 @@ impl<R: Serialize + DeserializeOwned> AuditorParts<R> {
 }
 
 /// The next task, or how long to wait for it.
-fn next_task<R>(
-    waiting: &mut WaitingSamples<R>,
-    suspects: &mut VecDeque<(Instant, Suspect<R>)>,
+fn next_task(
+    waiting: &mut WaitingSamples,
+    suspects: &mut VecDeque<(Instant, Suspect)>,
     next_sample: Instant,
-) -> Next<Task<R>> {
+) -> Next<Task> {
     let now = Instant::now();
     let due = suspects.front().map(|(due, _)| *due);
     if due.is_some_and(|due| due <= now)

@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     super::{
         first_read::FirstRead,
@@ -30,49 +28,49 @@ use crate::{
         single_flight::{DetachedCall, Leader},
     },
     error::Error,
-    outcome::Lookup,
+    outcome::Answer,
     store::{Floor, Recheck, token::Token},
     telemetry::trace,
     util::per_process::PerProcess,
 };
 
 /// A lookup that has the right to load, on its way to a loader thread.
-pub(super) struct LoadTask<R> {
-    engine: PerProcess<Engine<R>>,
-    loader: SharedLoader<R>,
+pub(super) struct LoadTask {
+    engine: PerProcess<Engine>,
+    loader: SharedLoader,
     id: String,
     data: String,
     config: LookupConfig,
     tags: Option<Box<LookupTags>>,
     floor: Floor,
     /// `None` once it runs.
-    permit: Option<DetachedPermit<R>>,
+    permit: Option<DetachedPermit>,
     turn: TurnPermits,
-    reply: SyncSender<Reply<R>>,
+    reply: SyncSender<Reply>,
 }
 
 /// The right to load, without a leader.
-enum DetachedPermit<R> {
-    Lease(DetachedCall<Token, Outcome<R>>),
-    Guard(DetachedCall<Token, Outcome<R>>),
-    Degraded(Option<DetachedCall<String, Outcome<R>>>, Error),
+enum DetachedPermit {
+    Lease(DetachedCall<Token, Outcome>),
+    Guard(DetachedCall<Token, Outcome>),
+    Degraded(Option<DetachedCall<String, Outcome>>, Error),
 }
 
 /// What the caller gets from the thread.
-enum Reply<R> {
-    Ended(Result<Lookup<R>, Error>),
+enum Reply {
+    Ended(Result<Answer, Error>),
     /// The threads are stopped: the task was dropped.
     NeverRan,
 }
 
 /// Loads on a thread of the pool if the lookup has reserved one, and otherwise here.
-pub(super) struct OnThread<'b, R>(pub(super) &'b Background<R>);
+pub(super) struct OnThread<'b>(pub(super) &'b Background);
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for OnThread<'_, R> {
+impl LoadStep for OnThread<'_> {
     fn load<'a>(
         &mut self,
-        lookup: &mut PendingLookup<'a, R>,
-        turn: &mut LoadTurn<'a, R>,
+        lookup: &mut PendingLookup<'a>,
+        turn: &mut LoadTurn<'a>,
     ) -> Result<(), Error> {
         let OnThread(background) = self;
         let permit = if turn.has_thread() {
@@ -109,9 +107,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadStep<R> for On
 }
 
 /// Takes the right to load out of the lookup. `None` if it is a refresh: its caller has a record.
-fn detach<R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'_, R>,
-) -> Option<DetachedPermit<R>> {
+fn detach(lookup: &mut PendingLookup<'_>) -> Option<DetachedPermit> {
     if let LookupState::Loading(LoadPermit::Refresh(..)) = lookup.state {
         return None;
     }
@@ -133,10 +129,10 @@ fn detach<R: Serialize + DeserializeOwned>(
 
 /// Waits for the thread, until the hard timeout. `degraded_cause`: why the lookup goes on without
 /// Redis, if it does.
-fn wait_for_reply<R: Serialize + DeserializeOwned>(
-    lookup: &mut PendingLookup<'_, R>,
+fn wait_for_reply(
+    lookup: &mut PendingLookup<'_>,
     degraded_cause: Option<Error>,
-    replied: &Receiver<Reply<R>>,
+    replied: &Receiver<Reply>,
 ) -> Result<(), Error> {
     let now = Instant::now();
     let hard = lookup.context.hard_deadline().unwrap_or(now);
@@ -165,7 +161,7 @@ fn wait_for_reply<R: Serialize + DeserializeOwned>(
     }
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadTask<R> {
+impl LoadTask {
     /// Loads on this thread, fills, and tells the caller, if it still waits.
     pub(super) fn run(mut self) {
         let Some(permit) = self.permit.take() else {
@@ -205,8 +201,8 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoadTask<R> {
     }
 }
 
-impl<R> DetachedPermit<R> {
-    fn attach(self, engine: &Engine<R>) -> LoadPermit<'_, R> {
+impl DetachedPermit {
+    fn attach(self, engine: &Engine) -> LoadPermit<'_> {
         match self {
             DetachedPermit::Lease(call) => {
                 let leader = engine.calls.attach(call);
@@ -223,7 +219,7 @@ impl<R> DetachedPermit<R> {
 }
 
 /// A task that never ran gives the lease back, wakes the followers, and tells its caller.
-impl<R> Drop for LoadTask<R> {
+impl Drop for LoadTask {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             drop(permit.attach(self.engine.get()));

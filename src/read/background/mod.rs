@@ -26,8 +26,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use self::{load::OnThread, pool::LoaderPool};
 use super::{
     first_read::FirstRead,
@@ -43,7 +41,7 @@ use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     near::{Accepts, Placeholder},
-    outcome::Lookup,
+    outcome::Answer,
     telemetry::{event::Event, trace},
     util::{per_process::PerProcess, worker::contain_panic},
 };
@@ -57,20 +55,20 @@ pub(crate) struct BackgroundSettings {
 }
 
 /// The loader threads of one `LoadingCache` in this process, and what they run.
-pub(crate) struct Background<R> {
-    engine: PerProcess<Engine<R>>,
-    loader: SharedLoader<R>,
+pub(crate) struct Background {
+    engine: PerProcess<Engine>,
+    loader: SharedLoader,
     settings: BackgroundSettings,
-    pool: LoaderPool<R>,
+    pool: LoaderPool,
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
+impl Background {
     /// Starts no thread.
     pub(crate) fn new(
-        engine: PerProcess<Engine<R>>,
-        loader: SharedLoader<R>,
+        engine: PerProcess<Engine>,
+        loader: SharedLoader,
         settings: BackgroundSettings,
-    ) -> Background<R> {
+    ) -> Background {
         Background {
             pool: LoaderPool::new(settings.threads),
             engine,
@@ -81,7 +79,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
 
     /// See [`LoadingCache::get`](crate::LoadingCache::get). `began`: the clock, read when the
     /// lookup began.
-    pub(crate) fn get(&self, id: &str, began: Instant) -> Result<Lookup<R>, Error> {
+    pub(crate) fn get(&self, id: &str, began: Instant) -> Result<Answer, Error> {
         let engine = self.engine.get_at(began);
         let span = trace::lookup(&engine.reporter.cache, id);
         let tags = engine.tags_of(&[]);
@@ -100,8 +98,8 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
         &self,
         id: &str,
         mut tags: Option<Box<LookupTags>>,
-        (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_, R>>),
-    ) -> Result<Lookup<R>, Error> {
+        (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_>>),
+    ) -> Result<Answer, Error> {
         let engine = self.engine.get_at(began);
         let data = engine.data_key(id)?;
         if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
@@ -150,13 +148,13 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
 
 /// The loader on a thread of the pool. A panic is an error of the load, because no caller is there
 /// to whom it could go.
-struct InBackground<'a, R>(&'a SharedLoader<R>);
+struct InBackground<'a>(&'a SharedLoader);
 
-impl<R: Serialize + DeserializeOwned> LoadStep<R> for InBackground<'_, R> {
+impl LoadStep for InBackground<'_> {
     fn load<'a>(
         &mut self,
-        lookup: &mut PendingLookup<'a, R>,
-        turn: &mut LoadTurn<'a, R>,
+        lookup: &mut PendingLookup<'a>,
+        turn: &mut LoadTurn<'a>,
     ) -> Result<(), Error> {
         // Read under the lease. Whatever changes the record from here on ends the lease, so nothing
         // else is kept.
@@ -164,7 +162,7 @@ impl<R: Serialize + DeserializeOwned> LoadStep<R> for InBackground<'_, R> {
         load_here(lookup, turn, cached.clone(), |engine, id, floor| {
             let reporter = &engine.reporter;
             reporter.report(&Event::BackgroundLoad { id });
-            let mut load = self.0.for_lookup(cached.as_deref());
+            let mut load = self.0.for_lookup(cached.as_ref());
             let outcome = contain_panic(|| load.run(engine, id, floor));
             outcome.unwrap_or_else(|| {
                 trace::error!(

@@ -14,8 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     load::LoadTask,
     refresh::{RefreshTask, Refreshes, Rejected},
@@ -29,22 +27,22 @@ use crate::{
 /// and the next hit tries again.
 const MOST_WAITING: usize = 10_000;
 
-pub(super) struct LoaderPool<R> {
-    refreshers: Worker<VecDeque<RefreshTask<R>>>,
-    loaders: Worker<VecDeque<Box<LoadTask<R>>>>,
+pub(super) struct LoaderPool {
+    refreshers: Worker<VecDeque<RefreshTask>>,
+    loaders: Worker<VecDeque<Box<LoadTask>>>,
     loader_threads: LoadLimit,
-    refreshes: Arc<Refreshes<R>>,
+    refreshes: Arc<Refreshes>,
     is_stopping: Arc<AtomicBool>,
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
-    pub(super) fn new(threads: usize) -> LoaderPool<R> {
+impl LoaderPool {
+    pub(super) fn new(threads: usize) -> LoaderPool {
         LoaderPool {
             refreshers: Worker::with_threads("cache-aside-refresher", threads, |context| {
                 run_all(context, RefreshTask::run);
             }),
             loaders: Worker::with_threads("cache-aside-loader", threads, |context| {
-                run_all(context, |task: Box<LoadTask<R>>| task.run());
+                run_all(context, |task: Box<LoadTask>| task.run());
             }),
             loader_threads: LoadLimit::new(threads),
             refreshes: Arc::new(SingleFlight::new()),
@@ -57,7 +55,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
         &self.loader_threads
     }
 
-    pub(super) fn refreshes(&self) -> &Arc<Refreshes<R>> {
+    pub(super) fn refreshes(&self) -> &Arc<Refreshes> {
         &self.refreshes
     }
 
@@ -66,12 +64,12 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> LoaderPool<R> {
         &self.is_stopping
     }
 
-    pub(super) fn submit_refresh(&self, task: RefreshTask<R>) -> Result<(), Rejected> {
+    pub(super) fn submit_refresh(&self, task: RefreshTask) -> Result<(), Rejected> {
         submit(&self.refreshers, task, MOST_WAITING).map_err(|(rejected, _)| rejected)
     }
 
     /// Hands a load to its reserved thread. Returns it if no thread can be started.
-    pub(super) fn submit_load(&self, task: Box<LoadTask<R>>) -> Result<(), Box<LoadTask<R>>> {
+    pub(super) fn submit_load(&self, task: Box<LoadTask>) -> Result<(), Box<LoadTask>> {
         submit(&self.loaders, task, usize::MAX).map_err(|(_, task)| task)
     }
 

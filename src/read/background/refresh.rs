@@ -13,8 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     super::{
         first_read::FirstRead, load_turn::LoadTurn, loader::SharedLoader, lookup::LookupConfig,
@@ -30,26 +28,26 @@ use crate::{
         lookup_tags::LookupTags,
         single_flight::{Call, DetachedCall, SingleFlight, WaitOutcome},
     },
-    outcome::{Lookup, Source},
+    outcome::{Answer, Source},
     store::Entry,
     telemetry::trace,
     util::per_process::PerProcess,
 };
 
 /// The refreshes that wait for a thread or run, by data key.
-pub(super) type Refreshes<R> = SingleFlight<String, Lookup<R>>;
+pub(super) type Refreshes = SingleFlight<String, Answer>;
 
 /// A lookup whose record should be refreshed.
-pub(super) struct RefreshTask<R> {
-    engine: PerProcess<Engine<R>>,
-    loader: SharedLoader<R>,
-    table: Arc<Refreshes<R>>,
+pub(super) struct RefreshTask {
+    engine: PerProcess<Engine>,
+    loader: SharedLoader,
+    table: Arc<Refreshes>,
     /// `None` once it runs.
-    call: Option<DetachedCall<String, Lookup<R>>>,
+    call: Option<DetachedCall<String, Answer>>,
     id: String,
     /// What the lookup has read of its tags: before this load.
     tags: Option<Box<LookupTags>>,
-    cached: Cached<R>,
+    cached: Cached,
     /// The threads are stopped: it waits for no turn any more.
     is_stopping: Arc<AtomicBool>,
 }
@@ -62,15 +60,15 @@ pub(super) enum Rejected {
     NoThread,
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
+impl Background {
     /// Answers a lookup whose record should be refreshed, and lets a thread refresh it. Returns the
     /// cached record if there are no threads.
     pub(super) fn refresh(
         &self,
-        context: &LookupContext<'_, R>,
+        context: &LookupContext<'_>,
         data: &str,
-        cached: Cached<R>,
-    ) -> Result<Lookup<R>, Cached<R>> {
+        cached: Cached,
+    ) -> Result<Answer, Cached> {
         let table = self.pool.refreshes();
         let call = match table.start_or_find(data, data) {
             Err(call) => call,
@@ -104,21 +102,21 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> Background<R> {
 }
 
 /// Waits for a refresh until the soft timeout, then takes the cached record.
-fn wait_for_refresh<R: Serialize + DeserializeOwned>(
-    context: &LookupContext<'_, R>,
+fn wait_for_refresh(
+    context: &LookupContext<'_>,
     data: &str,
-    cached: Cached<R>,
-    call: &Call<Lookup<R>>,
+    cached: Cached,
+    call: &Call<Answer>,
     soft_timeout: Duration,
-) -> Lookup<R> {
+) -> Answer {
     match call.wait_until(Instant::now() + soft_timeout) {
         WaitOutcome::TimedOut => context.cached(cached),
         WaitOutcome::Done(found) if call.started() >= context.began => {
             if let Some(error) = found.refresh_error() {
                 return context.cached(cached).with_cause(error.clone());
             }
-            match found.source() {
-                Source::Refreshed => context.found(found.into_record(), Source::Refreshed),
+            match found.source {
+                Source::Refreshed => context.found(found.record, Source::Refreshed),
                 // No load: another caller has the lease, or has filled the record. What the
                 // refresher returned may be what it read before this lookup began.
                 _ => read_again(context, data, cached),
@@ -129,11 +127,7 @@ fn wait_for_refresh<R: Serialize + DeserializeOwned>(
 }
 
 /// Answers the lookup with what the store has now, if that is fresh.
-fn read_again<R: Serialize + DeserializeOwned>(
-    context: &LookupContext<'_, R>,
-    data: &str,
-    cached: Cached<R>,
-) -> Lookup<R> {
+fn read_again(context: &LookupContext<'_>, data: &str, cached: Cached) -> Answer {
     let settings = &context.engine.settings;
     let Ok((Entry::Record(fields), left)) = context.engine.read_entry(data, true) else {
         return context.cached(cached);
@@ -146,7 +140,7 @@ fn read_again<R: Serialize + DeserializeOwned>(
     }
 }
 
-impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
+impl RefreshTask {
     /// Runs the lookup on this thread.
     pub(super) fn run(mut self) {
         let Some(call) = self.call.take() else {
@@ -185,7 +179,7 @@ impl<R: Serialize + DeserializeOwned + Send + Sync + 'static> RefreshTask<R> {
 }
 
 /// A refresh that never ran wakes those who wait for it.
-impl<R> Drop for RefreshTask<R> {
+impl Drop for RefreshTask {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
             drop(self.table.attach(call));

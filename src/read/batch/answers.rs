@@ -7,8 +7,6 @@
 
 use std::collections::HashMap;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::{
     error::Error,
     read::{load::LoadedEntry, lookup::impossible, machine::PendingLookup},
@@ -46,14 +44,11 @@ pub(super) fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
 }
 
 /// A lookup of a batch that has loaded.
-type Loaded<'l, 'a, R> = (&'l mut PendingLookup<'a, R>, Result<LoadedEntry<R>, Error>);
+type Loaded<'l, 'a> = (&'l mut PendingLookup<'a>, Result<LoadedEntry, Error>);
 
 /// Sees to it that the tags live as long as the entries that were filled. One request for all: the
 /// lookups of a batch are under the same tags.
-pub(super) fn keep_tags<R: Serialize + DeserializeOwned>(
-    loaded: &[Loaded<'_, '_, R>],
-    ended: &[Option<Result<bool, Error>>],
-) {
+pub(super) fn keep_tags(loaded: &[Loaded<'_, '_>], ended: &[Option<Result<bool, Error>>]) {
     let filled = loaded.iter().zip(ended);
     let filled = filled.filter(|(_, ended)| matches!(ended, Some(Ok(true))));
     let mut filled =

@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::{
     BatchLoader, KeyedId,
     answers::{common_failure, keep_tags, refuse_shared_tokens},
@@ -21,7 +19,7 @@ use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
     loaded::Loaded,
-    outcome::Lookup,
+    outcome::Answer,
     read::{
         load_turn::LoadTurn, lookup::LookupConfig, machine::PendingLookup, nested::WithinLoad,
         state::LookupState,
@@ -36,24 +34,24 @@ use crate::{
 const LEASES: usize = 1_000;
 
 /// Several lookups, each for a different record.
-pub(super) struct BatchLookup<'a, R> {
-    engine: &'a Engine<R>,
-    pub(super) lookups: Vec<PendingLookup<'a, R>>,
+pub(super) struct BatchLookup<'a> {
+    engine: &'a Engine,
+    pub(super) lookups: Vec<PendingLookup<'a>>,
     /// Notified when an event happens for which a lookup waits. The numbers are positions in
     /// `lookups`.
     wakeup: Arc<Wakeup>,
     /// The right to call the loader once. Taken before any lease, and given back before any wait.
-    pub(super) turn: LoadTurn<'a, R>,
+    pub(super) turn: LoadTurn<'a>,
 }
 
-impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
+impl<'a> BatchLookup<'a> {
     /// Starts lookups of these ids, with one first read of all of them.
     pub(super) fn read(
-        engine: &'a Engine<R>,
+        engine: &'a Engine,
         config: LookupConfig,
         tags: Option<&LookupTags>,
         ids: &'a [KeyedId<'a>],
-    ) -> BatchLookup<'a, R> {
+    ) -> BatchLookup<'a> {
         BatchLookup {
             engine,
             lookups: first_reads(engine, config, tags, ids),
@@ -64,10 +62,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
 
     /// Drives the lookups until each has its answer, or one fails. The error is reported for all
     /// lookups without an answer.
-    pub(super) fn answers(
-        mut self,
-        load: &mut BatchLoader<'_, R>,
-    ) -> Result<Vec<Lookup<R>>, Error> {
+    pub(super) fn answers(mut self, load: &mut BatchLoader<'_>) -> Result<Vec<Answer>, Error> {
         while self.lookups.iter().any(|lookup| !lookup.is_done()) {
             if let Err(error) = self.round(load) {
                 for lookup in self.lookups.iter().filter(|lookup| !lookup.is_done()) {
@@ -82,7 +77,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
 
     /// Advances all lookups by one round. A batch loads and fills all records that it leads before
     /// it waits for others, so no two batches wait for each other.
-    fn round(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
+    fn round(&mut self, load: &mut BatchLoader<'_>) -> Result<(), Error> {
         self.refresh();
         self.acquire()?;
         self.start_degraded()?;
@@ -94,7 +89,7 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
 
     /// Asks for the leases of all lookups whose record should be refreshed.
     fn refresh(&mut self) {
-        let is_due = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Due(_));
+        let is_due = |lookup: &PendingLookup<'_>| matches!(lookup.state, LookupState::Due(_));
         if self.lookups.iter().any(is_due) && !self.turn.try_start(None) {
             let due = self.lookups.iter_mut().filter(|lookup| is_due(lookup));
             due.for_each(PendingLookup::serve_cached);
@@ -178,8 +173,8 @@ impl<'a, R: Serialize + DeserializeOwned> BatchLookup<'a, R> {
 
     /// Loads all records of lookups that lead, in one loader call. Then gives the followers their
     /// outcomes, and ends the leases.
-    fn load(&mut self, load: &mut BatchLoader<'_, R>) -> Result<(), Error> {
-        let loads = |lookup: &PendingLookup<'_, R>| matches!(lookup.state, LookupState::Loading(_));
+    fn load(&mut self, load: &mut BatchLoader<'_>) -> Result<(), Error> {
+        let loads = |lookup: &PendingLookup<'_>| matches!(lookup.state, LookupState::Loading(_));
         if !self.lookups.iter().any(loads) {
             return Ok(());
         }

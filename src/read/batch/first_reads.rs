@@ -2,9 +2,7 @@
 //!
 //! Called by the driver for many ids.
 
-use std::{sync::Arc, time::Instant};
-
-use serde::{Serialize, de::DeserializeOwned};
+use std::time::Instant;
 
 use super::KeyedId;
 use crate::{
@@ -17,25 +15,26 @@ use crate::{
         machine::PendingLookup,
         near_hit,
     },
+    record::any::AnyRecord,
     telemetry::trace,
 };
 
 /// Where the first read of a record comes from.
-enum ReadFrom<'a, R> {
+enum ReadFrom<'a> {
     /// From the near cache.
-    Near(Option<Arc<R>>),
+    Near(Option<AnyRecord>),
     /// The record is not read: an invalidation is pending, so the store must not be asked.
     Pending(Cause),
-    Store(Option<Placeholder<'a, R>>),
+    Store(Option<Placeholder<'a>>),
 }
 
 /// Reads all records.
-pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
-    engine: &'a Engine<R>,
+pub(super) fn first_reads<'a>(
+    engine: &'a Engine,
     config: LookupConfig,
     tags: Option<&LookupTags>,
     ids: &'a [KeyedId<'a>],
-) -> Vec<PendingLookup<'a, R>> {
+) -> Vec<PendingLookup<'a>> {
     let (began, accepts) = (Instant::now(), config.accepts());
     let sources: Vec<_> = ids
         .iter()
@@ -52,7 +51,7 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
     let from_store = ids.iter().zip(&sources);
     let from_store = from_store.filter(|(_, from)| matches!(from, ReadFrom::Store(_)));
     let keys: Vec<_> = from_store.map(|((_, data), _)| data.as_str()).collect();
-    let has_placeholder = |from: &ReadFrom<'_, R>| matches!(from, ReadFrom::Store(Some(_)));
+    let has_placeholder = |from: &ReadFrom<'_>| matches!(from, ReadFrom::Store(Some(_)));
     let enters_near = sources.iter().any(has_placeholder);
     let mut to_read = tags.cloned();
     if let (Some(tags), true) = (&mut to_read, enters_near) {
@@ -98,8 +97,8 @@ pub(super) fn first_reads<'a, R: Serialize + DeserializeOwned>(
 type TagsOfEach = Vec<Option<Box<LookupTags>>>;
 
 /// Also called for a peek. Reads these entries, and before them the tags of all lookups.
-pub(in crate::read) fn read_all<R>(
-    engine: &Engine<R>,
+pub(in crate::read) fn read_all(
+    engine: &Engine,
     keys: &[&str],
     with_ttl: bool,
     tags: Option<&LookupTags>,

@@ -16,16 +16,15 @@ use std::{
     time::Duration,
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use self::driver::BatchLookup;
 pub(super) use self::first_reads::read_all;
 use super::{load::run, load_turn::LoadTurn, lookup::LookupConfig, nested::WithinLoad};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
-    outcome::{Lookup, Source},
-    telemetry::{reporter::Reporter, trace},
+    outcome::{Answer, Source},
+    record::any::AnyRecord,
+    telemetry::trace,
     util::id::{Id, Ids},
 };
 
@@ -33,57 +32,41 @@ use crate::{
 /// milliseconds, and a loader gets at most this many ids at a time.
 const SLICE: usize = 10_000;
 
-/// The caller's loader with the types of this module.
-type BatchLoader<'a, R> = dyn for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R> + 'a;
+/// A loader of many records.
+pub(crate) type BatchLoader<'a> = dyn for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id> + 'a;
 
 /// The records that a loader found, by the ids that it was asked for.
-type LoadedById<'id, R> = Result<HashMap<&'id str, R>, Error>;
+pub(crate) type LoadedById<'id> = Result<HashMap<&'id str, AnyRecord>, Error>;
 
 /// See [`Cache::get_many`](crate::Cache::get_many).
-pub(crate) fn get_many<R, M, K, E, F>(
-    engine: &Engine<R>,
+pub(crate) fn get_many(
+    engine: &Engine,
     (config, tags): (LookupConfig, Option<Box<LookupTags>>),
     ids: &Ids,
-    loader: F,
-) -> Result<Vec<Lookup<R>>, Error>
-where
-    R: Serialize + DeserializeOwned,
-    M: IntoIterator<Item = (K, R)>,
-    K: Display,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnMut(&[&str]) -> Result<M, E>,
-{
-    let mut load = loading(&engine.reporter, loader);
+    load: &mut BatchLoader<'_>,
+) -> Result<Vec<Answer>, Error> {
     each_once(engine, ids, |slice| {
-        BatchLookup::read(engine, config, tags.as_deref(), slice).answers(&mut load)
+        BatchLookup::read(engine, config, tags.as_deref(), slice).answers(load)
     })
 }
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the
 /// lookup.
-pub(crate) fn skip_many<R, M, K, E, F>(
-    engine: &Engine<R>,
+pub(crate) fn skip_many(
+    engine: &Engine,
     wait_timeout: Duration,
     ids: &Ids,
-    loader: F,
-) -> Result<Vec<Lookup<R>>, Error>
-where
-    R: Serialize + DeserializeOwned,
-    M: IntoIterator<Item = (K, R)>,
-    K: Display,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-    F: FnMut(&[&str]) -> Result<M, E>,
-{
-    let mut load = loading(&engine.reporter, loader);
+    load: &mut BatchLoader<'_>,
+) -> Result<Vec<Answer>, Error> {
     each_once(engine, ids, |slice| {
         let ids: Vec<_> = slice.iter().map(|(id, _)| *id).collect();
         let mut turn = LoadTurn::new(engine, wait_timeout);
         turn.start(ids[0], None)?;
         let _within = WithinLoad::new();
-        let mut records = run_for(engine, &ids, &mut load)?;
+        let mut records = run_for(engine, &ids, load)?;
         let each = ids.iter().map(|id| {
-            let record = records.remove(*id).map(Arc::new);
-            Lookup::new(record, Source::Loaded, Duration::ZERO)
+            let record = records.remove(*id);
+            Answer::new(record, Source::Loaded, Duration::ZERO)
         });
         Ok(each.collect())
     })
@@ -94,11 +77,11 @@ type KeyedId<'a> = (&'a str, String);
 
 /// Looks each id up once, even if it is given several times, in slices. Answers in the order of the
 /// ids.
-fn each_once<R>(
-    engine: &Engine<R>,
+fn each_once(
+    engine: &Engine,
     ids: &Ids,
-    mut look_up: impl FnMut(&[KeyedId<'_>]) -> Result<Vec<Lookup<R>>, Error>,
-) -> Result<Vec<Lookup<R>>, Error> {
+    mut look_up: impl FnMut(&[KeyedId<'_>]) -> Result<Vec<Answer>, Error>,
+) -> Result<Vec<Answer>, Error> {
     let (mut distinct, mut at, mut places) = (Vec::new(), HashMap::new(), Vec::new());
     // An invalid id is reported before anything is sent.
     for id in ids.iter() {
@@ -120,20 +103,21 @@ fn each_once<R>(
 }
 
 /// Runs the loader.
-fn run_for<'id, R>(
-    engine: &Engine<R>,
+fn run_for<'id>(
+    engine: &Engine,
     ids: &'id [&'id str],
-    load: &mut BatchLoader<'_, R>,
-) -> LoadedById<'id, R> {
+    load: &mut BatchLoader<'_>,
+) -> LoadedById<'id> {
     run(engine, ids[0], || load(ids), |loaded| !loaded.is_empty())
 }
 
-/// The caller's loader with the types of this module.
-fn loading<R, M, K, E, F>(
-    reporter: &Reporter,
+/// The loader of the caller, for a cache of `R`.
+pub(crate) fn loading<R, M, K, E, F>(
+    engine: &Engine,
     mut loader: F,
-) -> impl for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id, R>
+) -> impl for<'id> FnMut(&'id [&'id str]) -> LoadedById<'id>
 where
+    R: Send + Sync + 'static,
     M: IntoIterator<Item = (K, R)>,
     K: Display,
     E: Into<Box<dyn StdError + Send + Sync>>,
@@ -148,12 +132,12 @@ where
                 continue;
             };
             match asked.get(&*id) {
-                Some(id) => drop(by_id.insert(*id, record)),
+                Some(id) => drop(by_id.insert(*id, AnyRecord::new(record))),
                 None => other = other.or(Some(id)),
             }
         }
         if let (true, Some(other)) = (by_id.is_empty(), other) {
-            reporter.other_ids(ids[0], &other);
+            engine.reporter.other_ids(ids[0], &other);
         }
         Ok(by_id)
     }

@@ -3,16 +3,14 @@
 //! Guarantees that a batch that waits for its turn holds no lease and no call for which others
 //! wait. Called by the driver of batches.
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use super::driver::BatchLookup;
 use crate::{error::Error, read::state::LookupState};
 
-impl<R: Serialize + DeserializeOwned> BatchLookup<'_, R> {
+impl BatchLookup<'_> {
     /// Waits for the turn to load, if a lookup needs it.
     pub(super) fn start_turn(
         &mut self,
-        needs: impl Fn(&LookupState<'_, R>) -> bool,
+        needs: impl Fn(&LookupState<'_>) -> bool,
     ) -> Result<(), Error> {
         let mut lookups = self.lookups.iter();
         let Some(lookup) = lookups.find(|lookup| needs(&lookup.state)) else {

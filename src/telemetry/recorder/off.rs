@@ -1,11 +1,11 @@
 //! The recorder without the feature `event-log`: it does nothing.
 
-use std::{marker::PhantomData, time::Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use super::{Ended, LoadedRecord, Recorded};
-use crate::{error::Error, outcome::Source, store::token::Token};
+use crate::{error::Error, outcome::Source, record::any::AnyRecord, store::token::Token};
 
 /// There is none.
 #[derive(Debug, Clone)]
@@ -28,26 +28,17 @@ impl Began {
     }
 }
 
-pub(crate) struct Fingerprint<R>(PhantomData<fn(R)>);
-
-/// Not derived: `R` need not be `Copy`.
-impl<R> Clone for Fingerprint<R> {
-    fn clone(&self) -> Fingerprint<R> {
-        *self
-    }
-}
-
-impl<R> Copy for Fingerprint<R> {}
-
-impl<R: Serialize> Fingerprint<R> {
-    pub(crate) fn of_type() -> Fingerprint<R> {
-        Fingerprint(PhantomData)
-    }
-}
+#[derive(Clone, Copy)]
+pub(crate) struct Fingerprint;
 
 #[expect(clippy::unused_self, reason = "the other one has a use for it")]
-impl<R> Fingerprint<R> {
-    pub(crate) fn of(self, _record: Option<&R>) -> Option<u64> {
+impl Fingerprint {
+    #[expect(clippy::extra_unused_type_parameters, reason = "as above")]
+    pub(crate) fn of_type<R: Serialize + 'static>() -> Fingerprint {
+        Fingerprint
+    }
+
+    pub(crate) fn of(self, _record: Option<&AnyRecord>) -> Option<u64> {
         None
     }
 }
@@ -62,12 +53,12 @@ impl Recorder {
         false
     }
 
-    pub(crate) fn lookup<R>(
+    pub(crate) fn lookup(
         &self,
         _id: &str,
         _began: Instant,
-        _found: (Source, Option<&R>),
-        _fingerprint: Fingerprint<R>,
+        _found: (Source, Option<&AnyRecord>),
+        _fingerprint: Fingerprint,
         _tags: &[String],
     ) {
     }
@@ -76,10 +67,10 @@ impl Recorder {
 
     pub(crate) fn degraded(&self, _id: &str, _cause: &Error) {}
 
-    pub(crate) fn load<'a, R>(
+    pub(crate) fn load<'a>(
         &self,
-        _record: Option<&R>,
-        _fingerprint: Fingerprint<R>,
+        _record: Option<&AnyRecord>,
+        _fingerprint: Fingerprint,
         _loaded: impl FnOnce() -> LoadedRecord<'a>,
     ) {
     }

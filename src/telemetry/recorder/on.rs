@@ -11,6 +11,7 @@ pub(crate) use crate::telemetry::event_log::EventLog;
 use crate::{
     error::{Error, cause::chain},
     outcome::Source,
+    record::any::AnyRecord,
     store::token::Token,
     telemetry::event_log::fingerprint::fingerprint,
 };
@@ -45,27 +46,16 @@ impl Began {
     }
 }
 
-/// How records of this type are represented. A function pointer, because the read path also works
-/// with records whose type it does not know to be `Serialize`.
-pub(crate) struct Fingerprint<R>(fn(Option<&R>) -> Option<u64>);
+/// How the records of a cache are represented.
+#[derive(Clone, Copy)]
+pub(crate) struct Fingerprint(fn(Option<&AnyRecord>) -> Option<u64>);
 
-/// Not derived: `R` need not be `Copy`.
-impl<R> Clone for Fingerprint<R> {
-    fn clone(&self) -> Fingerprint<R> {
-        *self
+impl Fingerprint {
+    pub(crate) fn of_type<R: Serialize + 'static>() -> Fingerprint {
+        Fingerprint(|record| fingerprint(record.map(AnyRecord::get::<R>)))
     }
-}
 
-impl<R> Copy for Fingerprint<R> {}
-
-impl<R: Serialize> Fingerprint<R> {
-    pub(crate) fn of_type() -> Fingerprint<R> {
-        Fingerprint(fingerprint)
-    }
-}
-
-impl<R> Fingerprint<R> {
-    pub(crate) fn of(self, record: Option<&R>) -> Option<u64> {
+    pub(crate) fn of(self, record: Option<&AnyRecord>) -> Option<u64> {
         self.0(record)
     }
 }
@@ -86,12 +76,12 @@ impl Recorder {
 
     /// Call it before the lookup returns.
     #[inline]
-    pub(crate) fn lookup<R>(
+    pub(crate) fn lookup(
         &self,
         id: &str,
         began: Instant,
-        found: (Source, Option<&R>),
-        fingerprint: Fingerprint<R>,
+        found: (Source, Option<&AnyRecord>),
+        fingerprint: Fingerprint,
         tags: &[String],
     ) {
         if let Some(log) = &self.log {
@@ -101,13 +91,13 @@ impl Recorder {
 
     /// Out of line, to keep a near hit small.
     #[inline(never)]
-    fn add_lookup<R>(
+    fn add_lookup(
         &self,
         log: &EventLog,
         id: &str,
         began: Instant,
-        (source, record): (Source, Option<&R>),
-        fingerprint: Fingerprint<R>,
+        (source, record): (Source, Option<&AnyRecord>),
+        fingerprint: Fingerprint,
         tags: &[String],
     ) {
         let mut line = self.line("lookup", id);
@@ -140,10 +130,10 @@ impl Recorder {
     }
 
     /// Call it before anybody gets the record.
-    pub(crate) fn load<'a, R>(
+    pub(crate) fn load<'a>(
         &self,
-        record: Option<&R>,
-        fingerprint: Fingerprint<R>,
+        record: Option<&AnyRecord>,
+        fingerprint: Fingerprint,
         loaded: impl FnOnce() -> LoadedRecord<'a>,
     ) {
         let Some(log) = &self.log else {
