@@ -10,6 +10,7 @@ mod checks;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
 pub(crate) mod command;
+pub(crate) mod concurrency_limit;
 pub(crate) mod connect;
 pub(crate) mod connect_threads;
 pub(crate) mod connection;

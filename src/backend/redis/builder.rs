@@ -72,7 +72,8 @@ impl RedisBuilder {
     /// fewer connections than threads. While some are open, a pool of one server opens one more for
     /// a moment each second, to see whether the address leads to another server.
     ///
-    /// Defaults to 16: one for each thread of a small server. On two cores, four are as fast.
+    /// Defaults to 16. Leave it: lookups use only as many of them at the same time as serve them
+    /// best, at least four, so a larger pool is not slower. More help only if many threads write.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
         self.pool_size = connections;
         self

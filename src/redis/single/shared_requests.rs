@@ -1,5 +1,6 @@
 //! Sends requests of many threads to one server: each alone if a connection is free, otherwise
-//! together with all requests that wait for one.
+//! together with all requests that wait for one. Beyond the [limit](crate::redis::concurrency_limit), no
+//! connection counts as free.
 //!
 //! Called by the store on one server. Knows nothing of the requests' content.
 
@@ -39,14 +40,22 @@ impl RedisStore {
         question: impl FnOnce() -> Q,
     ) -> Answer<Q> {
         let queue = Q::queue(&self.queues);
-        let free = self.connections.try_checkout();
-        let (deadlines, outcome) = if let Some(guard) = free {
+        let free = self.limit.try_enter().and_then(|mut place| {
+            let guard = self.connections.try_checkout()?;
+            place.send();
+            Some((place, guard))
+        });
+        // The place is held until the reply has arrived.
+        let (deadlines, outcome) = if let Some((mut place, guard)) = free {
             if !queue.has_waiters() {
-                return self.connections.run_on(guard, Q::RETRY_POLICY, alone);
+                let done = self.connections.run_on(guard, Q::RETRY_POLICY, alone);
+                place.ended(done.is_ok());
+                return done;
             }
             let batch = queue.take(question(), self.queues.most(), Q::is_same);
             let deadlines = self.deadlines();
             let outcome = self.ask_for_all(guard, batch, deadlines.to_be_answered);
+            place.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
             (deadlines, outcome)
         } else {
             let deadlines = self.deadlines();
@@ -95,10 +104,14 @@ impl RedisStore {
         combiner: Combiner<'_, Q, Answer<Q>>,
         deadlines: Deadlines,
     ) -> BatchOutcome<Answer<Q>> {
+        let mut place = self.limit.enter(deadlines.to_be_sent);
         match self.connections.checkout(left_to_send(deadlines)) {
             Ok(guard) => {
+                place.send();
                 let batch = combiner.take(self.queues.most(), Q::is_same);
-                self.ask_for_all(guard, batch, deadlines.to_be_answered)
+                let outcome = self.ask_for_all(guard, batch, deadlines.to_be_answered);
+                place.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
+                outcome
             }
             Err(failure) => {
                 if failure.kind == FailureKind::Unavailable {

@@ -9,6 +9,7 @@ use super::{refused_length::RefusedLength, requests::CombiningQueues};
 use crate::redis::lazy_pool::LazyPool;
 use crate::{
     redis::{
+        concurrency_limit::ConcurrencyLimit,
         connection::Connection,
         endpoint::Endpoint,
         moved_address,
@@ -26,6 +27,8 @@ pub(crate) struct RedisStore {
     pub(crate) scripts: Scripts,
     pub(super) tag_scripts: TagScripts,
     pub(super) queues: CombiningQueues,
+    /// Of the connections that requests from the queues use.
+    pub(super) limit: ConcurrencyLimit,
     pub(super) refused_length: RefusedLength,
     /// How many replicas must have a change before it counts as done.
     pub(super) replicas: u32,
@@ -52,6 +55,7 @@ impl RedisStore {
             scripts: Scripts::new(),
             tag_scripts: TagScripts::new(),
             queues: CombiningQueues::default(),
+            limit: ConcurrencyLimit::new(pool_size),
             refused_length: RefusedLength::default(),
             replicas,
             watch: None,

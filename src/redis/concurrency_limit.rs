@@ -1,0 +1,318 @@
+//! How many connections shared requests use at the same time, whatever the size of the pool.
+//!
+//! Where many threads ask one server, a few connections with a full pipeline each serve more
+//! requests than one connection for each thread: a request of its own costs a write, a read and a
+//! wake-up. How many are best depends on the way to the server. So the limit follows the time that
+//! a round trip takes, as the window of TCP Vegas does (Brakmo, O'Malley and Peterson, SIGCOMM '94).
+//! If a round trip takes `shortest` on an idle way and `now` at present, then of `limit` requests
+//!
+//! ```text
+//! limit × (1 − shortest / now)
+//! ```
+//!
+//! wait somewhere instead of being under way. With less than [`FEW`] waiting the limit rises, with
+//! more than [`MANY`] it falls.
+//!
+//! Guarantees that a caller waits no longer than [`PATIENCE`] round trips: after that, it takes a
+//! connection beyond the limit. So a connection whose server is silent keeps nobody else waiting.
+//! Called by the store on one server. Knows nothing of connections or requests.
+//!
+//! No user code runs under its lock, and nothing is sent.
+
+use std::{
+    sync::atomic::{
+        AtomicU32,
+        Ordering::{Relaxed, SeqCst},
+    },
+    time::Duration,
+};
+
+use crate::util::sync::{Condvar, Instant, Mutex};
+
+/// With fewer waiting than this, another connection is better used than saved.
+const FEW: f64 = 3.0;
+
+/// With more waiting than this, another connection only makes all of them slower.
+const MANY: f64 = 6.0;
+
+/// The limit begins here and is never lower. A program with so few threads never waits.
+const LOWEST: u32 = 4;
+
+/// A caller waits for a place during this many round trips.
+const PATIENCE: u32 = 4;
+
+/// The shortest round trip is forgotten after one to two of these, because a way may become longer.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// A free place costs a few atomic steps and no lock.
+pub(crate) struct ConcurrencyLimit {
+    /// The size of the pool.
+    most: u32,
+    /// Changed only by the thread that has the lock of `round_trips`.
+    limit: AtomicU32,
+    /// The places that are taken, within the limit and beyond it.
+    taken: AtomicU32,
+    waiting: AtomicU32,
+    /// Held by a caller between its last look at `taken` and its wait.
+    gate: Mutex<()>,
+    /// Notified, with no lock held, when a place becomes free while callers wait.
+    freed: Condvar,
+    round_trips: Mutex<RoundTrips>,
+}
+
+/// What round trips take.
+struct RoundTrips {
+    /// Those since the last change of the limit.
+    count: u32,
+    total: Duration,
+    /// Of those before.
+    average: Duration,
+    /// The shortest one since `since`, and the shortest one before it.
+    shortest: (Duration, Duration),
+    since: Instant,
+}
+
+/// A place within the limit, or beyond it. Its drop frees it.
+pub(crate) struct Place<'a> {
+    of: &'a ConcurrencyLimit,
+    /// `None`: nothing was sent.
+    began: Option<Instant>,
+    took: Option<Duration>,
+}
+
+impl ConcurrencyLimit {
+    /// `most`: the size of the pool.
+    pub(crate) fn new(most: u32) -> ConcurrencyLimit {
+        ConcurrencyLimit {
+            most,
+            limit: AtomicU32::new(LOWEST.min(most)),
+            taken: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            gate: Mutex::new(()),
+            freed: Condvar::new(),
+            round_trips: Mutex::new(RoundTrips {
+                count: 0,
+                total: Duration::ZERO,
+                average: Duration::ZERO,
+                shortest: (Duration::MAX, Duration::MAX),
+                since: Instant::now(),
+            }),
+        }
+    }
+
+    /// A place within the limit, without a wait.
+    pub(crate) fn try_enter(&self) -> Option<Place<'_>> {
+        let limit = self.limit.load(Relaxed);
+        let next = |taken| (taken < limit).then_some(taken + 1);
+        self.taken.fetch_update(SeqCst, Relaxed, next).ok()?;
+        Some(self.place())
+    }
+
+    /// A place within the limit, or beyond it after a wait, which ends at the deadline.
+    pub(crate) fn enter(&self, deadline: Instant) -> Place<'_> {
+        if let Some(place) = self.try_enter() {
+            return place;
+        }
+        let patience = self.round_trips.lock().average * PATIENCE;
+        let until = deadline.min(Instant::now() + patience);
+        self.waiting.fetch_add(1, SeqCst);
+        let place = self.wait(until);
+        self.waiting.fetch_sub(1, SeqCst);
+        place
+    }
+
+    /// No wake-up is lost. This caller is counted before it looks for a place, and a place is freed
+    /// before its owner looks for waiting callers. So one of the two sees the other. If it is the
+    /// owner, it passes the gate before it notifies: by then this caller waits.
+    fn wait(&self, until: Instant) -> Place<'_> {
+        let mut gate = self.gate.lock();
+        loop {
+            if let Some(place) = self.try_enter() {
+                return place;
+            }
+            if Instant::now() >= until {
+                self.taken.fetch_add(1, SeqCst);
+                return self.place();
+            }
+            gate = self.freed.wait_until(gate, until);
+        }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            of: self,
+            began: None,
+            took: None,
+        }
+    }
+
+    fn leave(&self) {
+        self.taken.fetch_sub(1, SeqCst);
+        if self.waiting.load(SeqCst) > 0 {
+            drop(self.gate.lock());
+            self.freed.notify_one();
+        }
+    }
+
+    /// Learns what a round trip took. After as many of them as the limit, changes the limit.
+    fn adapt(&self, took: Duration) {
+        // While another thread does this, one round trip more or less does not matter.
+        let Some(mut round_trips) = self.round_trips.try_lock() else {
+            return;
+        };
+        let limit = self.limit.load(Relaxed);
+        let Some(share) = round_trips.add(took, limit) else {
+            return;
+        };
+        let on_the_way = f64::from(limit) * share;
+        let next = if on_the_way > MANY {
+            limit - 1
+        } else if on_the_way < FEW && self.waiting.load(Relaxed) > 0 {
+            limit + 1
+        } else {
+            limit
+        };
+        let next = next.clamp(LOWEST.min(self.most), self.most);
+        self.limit.store(next, Relaxed);
+    }
+}
+
+impl Place<'_> {
+    /// Call it when a connection is at hand, before anything is sent.
+    pub(crate) fn send(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// Call it when the round trip has ended. How long a failure takes says nothing about the way.
+    pub(crate) fn ended(&mut self, is_ok: bool) {
+        self.took = self.began.filter(|_| is_ok).map(|began| began.elapsed());
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.of.leave();
+        if let Some(took) = self.took {
+            self.of.adapt(took);
+        }
+    }
+}
+
+impl RoundTrips {
+    /// After `enough` round trips: the share of their time that was spent waiting.
+    fn add(&mut self, took: Duration, enough: u32) -> Option<f64> {
+        self.shortest.0 = self.shortest.0.min(took);
+        self.count += 1;
+        self.total += took;
+        if self.count < enough {
+            return None;
+        }
+        self.average = self.total / self.count;
+        (self.count, self.total) = (0, Duration::ZERO);
+        let shortest = self.shortest.0.min(self.shortest.1);
+        if self.since.elapsed() > MEMORY {
+            self.shortest = (Duration::MAX, self.shortest.0);
+            self.since = Instant::now();
+        }
+        Some(1.0 - shortest.as_secs_f64() / self.average.as_secs_f64().max(f64::MIN_POSITIVE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// The limit after many round trips, each of a time that depends on the limit, while callers
+    /// wait.
+    fn settled(most: u32, took: impl Fn(u32) -> Duration) -> u32 {
+        let limit = ConcurrencyLimit::new(most);
+        limit.waiting.store(1, SeqCst);
+        limit.adapt(took(1));
+        for _ in 0..50_000 {
+            limit.adapt(took(limit.limit.load(SeqCst)));
+        }
+        limit.limit.load(SeqCst)
+    }
+
+    fn taken(limit: &ConcurrencyLimit) -> u32 {
+        limit.taken.load(SeqCst)
+    }
+
+    #[test]
+    fn a_server_that_does_one_request_after_another_gets_few_connections() {
+        let limit = settled(128, |limit| MS * limit);
+        assert!((4..=7).contains(&limit), "{limit}");
+    }
+
+    #[test]
+    fn a_long_way_with_an_idle_server_gets_all_connections() {
+        assert_eq!(settled(128, |_| 2 * MS), 128);
+    }
+
+    #[test]
+    fn a_long_way_gets_as_many_as_keep_a_few_waiting_at_the_server() {
+        // 20 requests are on the wire, and the server does one in a tenth of a millisecond.
+        let took = |limit: u32| (2 * MS).max(MS * limit / 10);
+        let limit = settled(128, took);
+        assert!((20..=27).contains(&limit), "{limit}");
+    }
+
+    #[test]
+    fn it_is_never_more_than_the_pool_nor_less_than_a_few() {
+        assert_eq!(settled(3, |_| 2 * MS), 3);
+        assert_eq!(settled(16, |_| 2 * MS), 16);
+        assert_eq!(settled(2, |limit| MS * limit * limit), 2);
+        assert_eq!(settled(16, |limit| MS * limit.pow(4)), LOWEST);
+    }
+
+    #[test]
+    fn while_nobody_waits_it_does_not_rise() {
+        let limit = ConcurrencyLimit::new(16);
+        for _ in 0..1_000 {
+            limit.adapt(MS);
+        }
+        assert_eq!(limit.limit.load(SeqCst), LOWEST);
+    }
+
+    #[test]
+    fn a_caller_beyond_the_limit_waits_for_a_place_that_becomes_free() {
+        let limit = ConcurrencyLimit::new(16);
+        limit.round_trips.lock().average = LONG;
+        let mut places: Vec<_> = (0..LOWEST).map(|_| limit.try_enter().unwrap()).collect();
+        assert!(limit.try_enter().is_none());
+        let (entered, has_entered) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let place = limit.enter(Instant::now() + LONG);
+                entered.send(()).unwrap();
+                place
+            });
+            while limit.waiting.load(SeqCst) == 0 {
+                thread::yield_now();
+            }
+            assert!(has_entered.try_recv().is_err());
+            places.pop();
+            has_entered.recv_timeout(LONG).unwrap();
+        });
+        assert_eq!(taken(&limit), LOWEST - 1);
+    }
+
+    #[test]
+    fn a_silent_server_keeps_a_caller_waiting_for_a_few_round_trips_only() {
+        let limit = ConcurrencyLimit::new(16);
+        limit.round_trips.lock().average = MS;
+        let silent: Vec<_> = (0..LOWEST)
+            .map(|_| limit.enter(Instant::now() + LONG))
+            .collect();
+        // It returns, although no place becomes free.
+        let beyond = limit.enter(Instant::now() + LONG);
+        assert_eq!(taken(&limit), LOWEST + 1);
+        drop((silent, beyond));
+        assert_eq!(taken(&limit), 0);
+    }
+}
