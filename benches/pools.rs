@@ -53,7 +53,7 @@ fn main() {
                     figures.push(hits(cache, threads, stretch));
                 }
             }
-            let cells = all.map(|figures| show(figures));
+            let cells = all.map(show);
             println!("| {threads} | {} |", cells.join(" | "));
         }
     }
