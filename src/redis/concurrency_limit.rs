@@ -4,7 +4,8 @@
 //! requests than one connection for each thread: a request of its own costs a write, a read and a
 //! wake-up. How many are best depends on the way to the server. So the limit follows the time that
 //! a round trip takes, as the window of TCP Vegas does (Brakmo, O'Malley and Peterson, SIGCOMM '94).
-//! If a round trip takes `shortest` on an idle way and `now` at present, then of `limit` requests
+//! If a round trip takes `shortest` on an idle way and `now` at present, then of `limit` requests,
+//! one on each connection,
 //!
 //! ```text
 //! limit × (1 − shortest / now)
@@ -13,11 +14,11 @@
 //! wait somewhere instead of being under way. With less than [`FEW`] waiting the limit rises, with
 //! more than [`MANY`] it falls.
 //!
-//! Guarantees that a caller waits no longer than [`PATIENCE`] round trips: after that, it takes a
-//! connection beyond the limit. So a connection whose server is silent keeps nobody else waiting.
-//! Called by the store on one server. Knows nothing of connections or requests.
+//! Guarantees that a caller waits no longer than [`PATIENCE`] round trips, nor beyond its deadline:
+//! after that, it takes a connection beyond the limit. So a connection whose server is silent keeps
+//! nobody else waiting. Called by the store on one server. Knows nothing of connections or requests.
 //!
-//! No user code runs under its lock, and nothing is sent.
+//! No user code runs under its locks, and nothing is sent.
 
 use std::{
     sync::atomic::{
@@ -219,100 +220,4 @@ impl RoundTrips {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{sync::mpsc, thread};
-
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-    const LONG: Duration = Duration::from_secs(20);
-
-    /// The limit after many round trips, each of a time that depends on the limit, while callers
-    /// wait.
-    fn settled(most: u32, took: impl Fn(u32) -> Duration) -> u32 {
-        let limit = ConcurrencyLimit::new(most);
-        limit.waiting.store(1, SeqCst);
-        limit.adapt(took(1));
-        for _ in 0..50_000 {
-            limit.adapt(took(limit.limit.load(SeqCst)));
-        }
-        limit.limit.load(SeqCst)
-    }
-
-    fn taken(limit: &ConcurrencyLimit) -> u32 {
-        limit.taken.load(SeqCst)
-    }
-
-    #[test]
-    fn a_server_that_does_one_request_after_another_gets_few_connections() {
-        let limit = settled(128, |limit| MS * limit);
-        assert!((4..=7).contains(&limit), "{limit}");
-    }
-
-    #[test]
-    fn a_long_way_with_an_idle_server_gets_all_connections() {
-        assert_eq!(settled(128, |_| 2 * MS), 128);
-    }
-
-    #[test]
-    fn a_long_way_gets_as_many_as_keep_a_few_waiting_at_the_server() {
-        // 20 requests are on the wire, and the server does one in a tenth of a millisecond.
-        let took = |limit: u32| (2 * MS).max(MS * limit / 10);
-        let limit = settled(128, took);
-        assert!((20..=27).contains(&limit), "{limit}");
-    }
-
-    #[test]
-    fn it_is_never_more_than_the_pool_nor_less_than_a_few() {
-        assert_eq!(settled(3, |_| 2 * MS), 3);
-        assert_eq!(settled(16, |_| 2 * MS), 16);
-        assert_eq!(settled(2, |limit| MS * limit * limit), 2);
-        assert_eq!(settled(16, |limit| MS * limit.pow(4)), LOWEST);
-    }
-
-    #[test]
-    fn while_nobody_waits_it_does_not_rise() {
-        let limit = ConcurrencyLimit::new(16);
-        for _ in 0..1_000 {
-            limit.adapt(MS);
-        }
-        assert_eq!(limit.limit.load(SeqCst), LOWEST);
-    }
-
-    #[test]
-    fn a_caller_beyond_the_limit_waits_for_a_place_that_becomes_free() {
-        let limit = ConcurrencyLimit::new(16);
-        limit.round_trips.lock().average = LONG;
-        let mut places: Vec<_> = (0..LOWEST).map(|_| limit.try_enter().unwrap()).collect();
-        assert!(limit.try_enter().is_none());
-        let (entered, has_entered) = mpsc::channel();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let place = limit.enter(Instant::now() + LONG);
-                entered.send(()).unwrap();
-                place
-            });
-            while limit.waiting.load(SeqCst) == 0 {
-                thread::yield_now();
-            }
-            assert!(has_entered.try_recv().is_err());
-            places.pop();
-            has_entered.recv_timeout(LONG).unwrap();
-        });
-        assert_eq!(taken(&limit), LOWEST - 1);
-    }
-
-    #[test]
-    fn a_silent_server_keeps_a_caller_waiting_for_a_few_round_trips_only() {
-        let limit = ConcurrencyLimit::new(16);
-        limit.round_trips.lock().average = MS;
-        let silent: Vec<_> = (0..LOWEST)
-            .map(|_| limit.enter(Instant::now() + LONG))
-            .collect();
-        // It returns, although no place becomes free.
-        let beyond = limit.enter(Instant::now() + LONG);
-        assert_eq!(taken(&limit), LOWEST + 1);
-        drop((silent, beyond));
-        assert_eq!(taken(&limit), 0);
-    }
-}
+mod tests;
