@@ -138,9 +138,7 @@ impl<R> Cache<R> {
             record_type: PhantomData,
         })
     }
-}
 
-impl<R> Cache<R> {
     /// How long a record is fresh after its fill: the [`ttl`](crate::CacheBuilder::ttl) setting.
     #[must_use]
     pub fn ttl(&self) -> Duration {

@@ -15,10 +15,12 @@ use super::{Engine, FirstReadResult, Settings, lookup_tags::LookupTags};
 use crate::{
     error::Error,
     near::tags::{NearTags, TagChanges, TagStream},
-    record::any::AnyRecord,
-    record::fields::{
-        Fields, Undecodable, Unstorable,
-        tag_fields::{TAG_CLOCK_FIELD, list_field, tags_in},
+    record::{
+        any::AnyRecord,
+        fields::{
+            Fields, Undecodable, Unstorable,
+            tag_fields::{TAG_CLOCK_FIELD, list_field, tags_in},
+        },
     },
     store::{ChangeListener, Entry, Failure, FailureKind, Store, TagKeys, TagValues, TaggedStore},
     util::limits::LONGEST,

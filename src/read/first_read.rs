@@ -11,8 +11,7 @@ use crate::{
     error::Error,
     near::Placeholder,
     outcome::Answer,
-    record::any::AnyRecord,
-    record::fields::Undecodable,
+    record::{any::AnyRecord, fields::Undecodable},
     store::{Entry, Recheck},
     telemetry::event::{Event, Miss},
 };

@@ -9,8 +9,7 @@ use crate::{
     engine::Engine,
     error::Error,
     loaded::Loaded,
-    record::any::AnyRecord,
-    record::fields::Fields,
+    record::{any::AnyRecord, fields::Fields},
     store::{CompletionKind, Floor, token::Token},
     telemetry::{
         event::{self, Event},

@@ -16,8 +16,10 @@ use crate::{
     error::Error,
     near::Accepts,
     outcome::{Answer, Source},
-    record::any::AnyRecord,
-    record::fields::{Fields, Undecodable},
+    record::{
+        any::AnyRecord,
+        fields::{Fields, Undecodable},
+    },
     store::{TagBounds, token::Token},
     telemetry::{event::Event, trace},
 };
@@ -83,9 +85,7 @@ impl LookupContext<'_> {
     pub(super) fn record_of(&self, entry: Fields) -> Result<Option<AnyRecord>, Undecodable> {
         self.engine.record_of(entry, self.tags.as_deref())
     }
-}
 
-impl LookupContext<'_> {
     /// What the lookup tells of its tags with its request for a lease.
     pub(super) fn tag_bounds(&self) -> Option<TagBounds> {
         self.tags.as_deref()?.bounds()

@@ -9,8 +9,10 @@ use crate::{
     engine::{Engine, FirstReadResult, lookup_tags::LookupTags},
     error::Error,
     outcome::{Answer, Source},
-    record::any::AnyRecord,
-    record::fields::part::{from_part, names_to_read},
+    record::{
+        any::AnyRecord,
+        fields::part::{from_part, names_to_read},
+    },
     store::Entry,
     util::id::Ids,
 };

@@ -3,9 +3,9 @@
 //! Where many threads ask one server, a few connections with a full pipeline each serve more
 //! requests than one connection for each thread: a request of its own costs a write, a read and a
 //! wake-up. How many are best depends on the way to the server. So the limit follows the time that
-//! a round trip takes, as the window of TCP Vegas does (Brakmo, O'Malley and Peterson, SIGCOMM '94).
-//! If a round trip takes `shortest` on an idle way and `now` at present, then of `limit` requests,
-//! one on each connection,
+//! a round trip takes, as the window of TCP Vegas does (Brakmo, O'Malley and Peterson, SIGCOMM
+//! '94). If a round trip takes `shortest` on an idle way and `now` at present, then of `limit`
+//! requests, one on each connection,
 //!
 //! ```text
 //! limit × (1 − shortest / now)
@@ -16,7 +16,9 @@
 //!
 //! Guarantees that a caller waits no longer than [`PATIENCE`] round trips, nor beyond its deadline:
 //! after that, it takes a connection beyond the limit. So a connection whose server is silent keeps
-//! nobody else waiting. Called by the store on one server. Knows nothing of connections or requests.
+//! nobody else waiting.
+//!
+//! Called by the store on one server. Knows nothing of connections or requests.
 //!
 //! No user code runs under its locks, and nothing is sent.
 

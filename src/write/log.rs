@@ -5,8 +5,10 @@
 
 use crate::{
     engine::Engine,
-    record::any::AnyRecord,
-    record::fields::tag_fields::{TagFields, tags_in},
+    record::{
+        any::AnyRecord,
+        fields::tag_fields::{TagFields, tags_in},
+    },
     telemetry::recorder::{Began, LoadedRecord},
 };
 

@@ -14,8 +14,7 @@ use crate::{
     error::WriteError,
     loaded::Loaded,
     outcome::Written,
-    record::any::AnyRecord,
-    record::fields::Fields,
+    record::{any::AnyRecord, fields::Fields},
     store::{Store, WriteThrough},
     telemetry::{event::Write, recorder::Began},
 };

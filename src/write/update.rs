@@ -6,8 +6,10 @@ use super::{Wrote, log, record_keys::RecordKeys};
 use crate::{
     engine::{Engine, Settings},
     error::Error,
-    record::any::AnyRecord,
-    record::fields::{EMPTY, FieldChange, Fields, check_length, check_name, tag_fields::TagFields},
+    record::{
+        any::AnyRecord,
+        fields::{EMPTY, FieldChange, Fields, check_length, check_name, tag_fields::TagFields},
+    },
     store::{Change, Diff, NewTtl, Update, keys::Keys},
     telemetry::{
         event::Write,

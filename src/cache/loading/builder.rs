@@ -63,9 +63,7 @@ impl<R: Send + Sync + 'static> LoadingCache<R> {
     {
         LoadingCacheBuilder::new(cache, SharedLoader::of_context::<R, _, _>(loader))
     }
-}
 
-impl<R: Send + Sync + 'static> LoadingCache<R> {
     /// Starts with a cache and a loader that also sees the cached record when it reloads it. It may
     /// then ask the primary only whether the record has changed, and return
     /// [`Loaded::unchanged`]. The TTL of the cached record starts again, and no field is sent.
