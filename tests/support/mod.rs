@@ -18,10 +18,13 @@ use std::{
     env,
     error::Error as StdError,
     fs,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -84,33 +87,19 @@ impl Server {
     }
 
     pub fn try_start_on_port_with(args: &[&str]) -> Result<Server, String> {
-        Server::try_start(|| Server::run(new_folder(), Address::Port(free_port()), args, None))
+        Server::run(new_folder(), Address::Port(free_port()), args, None)
     }
 
     /// Starts one on a free port, whose [clock](Server::step_clock) can be stepped.
     pub fn try_start_with_clock() -> Result<Server, String> {
-        Server::try_start(|| {
-            let folder = new_folder();
-            let clock = Clock::new(&folder)?;
-            Server::run(folder, Address::Port(free_port()), &[], Some(clock))
-        })
+        let folder = new_folder();
+        let clock = Clock::new(&folder)?;
+        Server::run(folder, Address::Port(free_port()), &[], Some(clock))
     }
 
     /// The same, for tests.
     pub fn start_with_clock() -> Server {
         Server::try_start_with_clock().unwrap_or_else(|failure| panic!("{failure}"))
-    }
-
-    fn try_start(start: impl Fn() -> Result<Server, String>) -> Result<Server, String> {
-        // Another program may take the port between the look and the start: then try the next.
-        let mut failure = String::new();
-        for _ in 0..10 {
-            match start() {
-                Ok(server) => return Ok(server),
-                Err(why) => failure = why,
-            }
-        }
-        Err(failure)
     }
 
     fn run(
@@ -234,7 +223,7 @@ impl Server {
             .unwrap_or_else(|failure| panic!("{failure}"));
     }
 
-    /// The same, for programs that retry: another process may have the port for a moment.
+    /// The same, for programs that report themselves what failed.
     pub fn try_start_again(&mut self) -> Result<(), String> {
         self.try_start_again_with(&[])
     }
@@ -359,21 +348,29 @@ fn spawn(
         })
 }
 
-/// A port with no listener. It is below the range of outgoing connections: one of them could take
-/// the port before the server does, or while the server is down.
+/// A port that no other process of the tests gets while this one runs, also not while its server is
+/// down. Nor does anybody listen 10,000 above it, where a node of a cluster does. Both are below the
+/// range of outgoing connections, which could take one.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
-    const COUNT: u32 = 12_000;
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // Processes that run at the same time start at different places. A port that two of them find
-    // free goes to the first.
+    const COUNT: u32 = 10_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // A process reserves a TCP port by holding the UDP port of the same number, which nobody uses.
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    // Processes that run at the same time start at different places.
     let start = process::id().wrapping_mul(97);
-    let candidates = (0..COUNT).map(|_| {
-        let place = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        u16::try_from(FIRST + place).expect("it is below 22,000")
+    let mut candidates = (0..COUNT).map(|_| {
+        let place = start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        u16::try_from(FIRST + place).expect("it is below 20,000")
     });
-    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().expect("the loopback interface has a free port")
+    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let found = candidates.find_map(|port| {
+        let held = UdpSocket::bind(("127.0.0.1", port)).ok()?;
+        (is_free(port) && is_free(port + 10_000)).then_some((port, held))
+    });
+    let (port, held) = found.expect("the loopback interface has a free port");
+    HELD.lock().expect("nothing panics under it").push(held);
+    port
 }
 
 /// A new empty folder. Short, since the path of a unix socket must be.
