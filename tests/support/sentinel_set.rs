@@ -5,7 +5,6 @@
 use std::{
     collections::HashMap,
     env, fs,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -43,34 +42,8 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     fn start(master: u16) -> Sentinel {
-        // Another process may take the port between the look and the start: then try the next.
-        for _ in 0..10 {
-            let port = free_port();
-            let sentinel = Sentinel::start_as(&format!("port {port}"), port, master, 2);
-            if let Some(sentinel) = sentinel.once_ready() {
-                return sentinel;
-            }
-        }
-        panic!("a sentinel does not start");
-    }
-
-    /// Returns when it answers; `None` when it has ended, because the port is taken.
-    fn once_ready(mut self) -> Option<Sentinel> {
-        let own = format!("config_file:{}", self.config().display());
-        while let Ok(None) = self.child.try_wait() {
-            let info = self
-                .connect()
-                .and_then(|mut direct| cmd("INFO").arg("server").query::<String>(&mut direct));
-            if info.is_ok_and(|info| info.lines().any(|line| line == own)) {
-                return Some(self);
-            }
-            thread::sleep(Duration::from_millis(3));
-        }
-        None
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("sentinel.conf")
+        let port = free_port();
+        Sentinel::start_as(&format!("port {port}"), port, master, 2)
     }
 
     /// Starts a sentinel with lines that say where it listens, and how many must agree.

@@ -23,35 +23,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts a driver, and returns it with its address when it answers.
 pub(crate) fn start(agent: &Agent) -> (Child, String) {
     let program = env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
-    // Another program may take the port between the look and the start: then the driver ends.
-    for _ in 0..10 {
-        let port = free_port();
-        let mut driver = Command::new(&program)
-            .arg(format!("--port={port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| match error.kind() {
-                ErrorKind::NotFound => panic!("{HOW_TO_INSTALL}"),
-                _ => panic!("{program} does not start: {error}"),
-            });
-        let url = format!("http://127.0.0.1:{port}");
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok(None) = driver.try_wait() {
-            if agent.get(format!("{url}/status")).call().is_ok() {
-                return (driver, url);
-            }
-            if Instant::now() > deadline {
-                let _ = driver.kill();
-                let _ = driver.wait();
-                panic!("{program} does not answer");
-            }
-            // The only way to learn that another process is ready is to ask it.
-            thread::sleep(Duration::from_millis(20));
+    let port = free_port();
+    let mut driver = Command::new(&program)
+        .arg(format!("--port={port}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| match error.kind() {
+            ErrorKind::NotFound => panic!("{HOW_TO_INSTALL}"),
+            _ => panic!("{program} does not start: {error}"),
+        });
+    let url = format!("http://127.0.0.1:{port}");
+    let deadline = Instant::now() + PATIENCE;
+    while agent.get(format!("{url}/status")).call().is_err() {
+        let ended = matches!(driver.try_wait(), Ok(Some(_)));
+        if ended || Instant::now() > deadline {
+            let _ = driver.kill();
+            let _ = driver.wait();
+            panic!("{program} does not answer");
         }
+        // The only way to learn that another process is ready is to ask it.
+        thread::sleep(Duration::from_millis(20));
     }
-    panic!("{program} does not find a free port");
+    (driver, url)
 }
 
 /// The browser's path: the driver itself would look for Google's.
