@@ -71,6 +71,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    #[inline]
     pub(crate) fn new(
         record: Option<AnyRecord>,
         source: Source,
@@ -124,6 +125,7 @@ impl<R> Clone for Lookup<R> {
 
 impl<R> Lookup<R> {
     /// The answer of a cache of `R`.
+    #[inline]
     pub(crate) fn of(answer: Answer) -> Lookup<R>
     where
         R: Send + Sync + 'static,

@@ -122,6 +122,7 @@ impl Near {
     /// such record. `Err`: a placeholder for the record that the lookup is going to read, or `None`
     /// if it gets no placeholder. `tags`: those of the lookup. An entry that the lookup does not
     /// accept is removed.
+    #[inline]
     pub(crate) fn find<'a>(
         &'a self,
         liveness: &'a StreamLiveness,
@@ -156,18 +157,31 @@ impl Near {
             None => {}
         }
         self.discarded.discard_postponed();
+        Err(self.reserve(liveness, id, (began, epoch), tags))
+    }
+
+    /// A placeholder for the record that a lookup is going to read. Out of line, to keep a near hit
+    /// small.
+    #[inline(never)]
+    fn reserve<'a>(
+        &'a self,
+        liveness: &'a StreamLiveness,
+        id: &str,
+        (began, epoch): (Instant, u64),
+        tags: Option<Box<NearTags<'a>>>,
+    ) -> Option<Placeholder<'a>> {
         // Does not wait: if another lookup reads the same record, that one fills the entry.
         match self.kept.get_value_or_guard(id, Some(Duration::ZERO)) {
-            GuardResult::Guard(reservation) => Err(Some(Placeholder {
+            GuardResult::Guard(reservation) => Some(Placeholder {
                 reservation,
                 epoch,
                 began,
                 longest: self.longest,
                 liveness,
                 tags,
-            })),
+            }),
             // The entry was filled after this lookup had searched for it, so it is not used.
-            GuardResult::Value(_) | GuardResult::Timeout => Err(None),
+            GuardResult::Value(_) | GuardResult::Timeout => None,
         }
     }
 

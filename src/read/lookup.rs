@@ -196,6 +196,7 @@ impl LookupContext<'_> {
 }
 
 /// The keys of the tags of a lookup.
+#[inline]
 pub(super) fn keys_of(tags: Option<&LookupTags>) -> &[String] {
     tags.map_or(&[], |tags| &tags.keys.tags)
 }

@@ -2,6 +2,22 @@
 //!
 //! Called first by every lookup. Reads the clock once, and allocates nothing: it builds no key and
 //! no text of an event. It creates a span only if a subscriber wants it.
+//!
+//! The instructions of a near hit on x86-64, of an id with five bytes, counted with callgrind:
+//!
+//! | part | instructions |
+//! |---|---:|
+//! | `get` of `quick_cache`, as in a bare call | 183 |
+//! | reading the clock, as in a bare call | 28 |
+//! | the id: `write!` 185, its buffer 45 | 230 |
+//! | the clock in nanoseconds: `duration_since` of the standard library | 55 |
+//! | the `metrics` facade, while no recorder is installed | 38 |
+//! | the public call: process, settings, the record's type, the answer | 122 |
+//! | this file and its callers: change stream, entry, counter, moving the answer | 176 |
+//! | dropping the answer | 16 |
+//!
+//! They are 848 in all. Not counted: once in 10 µs, the system is asked for the id of the process.
+//! The functions on this path are inlined. Without that, a near hit took 125 instructions more.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +32,7 @@ use crate::{
 
 /// The near cache's answer for this id. Without an answer, a placeholder for the record that is
 /// about to be read, if the near cache gives one. `tags`: those of the lookup.
+#[inline]
 pub(super) fn find<'a>(
     engine: &'a Engine,
     id: &str,
@@ -37,6 +54,7 @@ pub(super) fn find<'a>(
 }
 
 /// Answers the lookup from the near cache. `began` and `tags`: those of the lookup.
+#[inline]
 pub(super) fn answer(
     engine: &Engine,
     span: &trace::LookupSpan,

@@ -27,6 +27,7 @@ impl AnyRecord {
         self.0.downcast_ref().unwrap_or_else(|| not_of::<R>())
     }
 
+    #[inline]
     pub(crate) fn into_arc<R: Send + Sync + 'static>(self) -> Arc<R> {
         self.0.downcast().unwrap_or_else(|_| not_of::<R>())
     }
