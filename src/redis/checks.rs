@@ -71,10 +71,14 @@ impl Connections {
         let (role_checks, was) = (servers.role_checks(), guard.0.role);
         let generation = self.state.suspects.current();
         let protocol = self.endpoint.info().redis_settings().protocol();
-        let mut ask = |connection: &mut Connection, _| role_now(connection, protocol);
+        let mut role = None;
+        let mut ask = |connection: &mut Connection, _| {
+            role = role_now(connection, protocol)?;
+            Ok(())
+        };
         match self.run_once(&mut guard, RetryPolicy::Idempotent, &mut ask) {
-            (Ok(role), _) if servers.report_role(guard.0.epoch, was, role) => Ok(None),
-            (Ok(_), _) => {
+            (Ok(()), _) if servers.report_role(guard.0.epoch, was, role) => Ok(None),
+            (Ok(()), _) => {
                 guard.0.role_checks = role_checks;
                 guard.0.generation = generation;
                 Ok(Some(guard))

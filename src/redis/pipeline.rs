@@ -88,10 +88,10 @@ impl Window {
 pub(crate) fn stream(
     connection: &mut Connection,
     window: Window,
-    commands: impl Iterator<Item = Cmd>,
+    mut commands: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<Value>> {
     let mut replies = Vec::with_capacity(commands.size_hint().0);
-    stream_to(connection, window, commands, |reply| {
+    stream_to(connection, window, &mut commands, &mut |reply| {
         replies.push(reply);
         Ok(())
     })?;
@@ -101,12 +101,13 @@ pub(crate) fn stream(
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
 /// the connection fails. If it fails in any way, the replies may belong to other requests. At most
 /// the window, or one larger command, is sent before the replies to it are read. The connection is
-/// never idle: while one half of the window is answered, the other half is on its way.
+/// never idle: while one half of the window is answered, the other half is on its way. Not generic,
+/// so it is compiled once.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: Window,
-    commands: impl Iterator<Item = Cmd>,
-    hand_on: impl FnMut(Value) -> RedisResult<()>,
+    commands: &mut dyn Iterator<Item = Cmd>,
+    hand_on: &mut dyn FnMut(Value) -> RedisResult<()>,
 ) -> RedisResult<()> {
     let mut stream = Stream {
         connection,
@@ -214,15 +215,15 @@ fn check_answer(reply: &Value, number: u64) -> RedisResult<()> {
     }
 }
 
-struct Stream<'a, H> {
+struct Stream<'a> {
     connection: &'a mut Connection,
     window: Window,
     /// The bytes and the number of commands of each part that was sent and not yet answered.
     ahead: VecDeque<(usize, usize)>,
-    hand_on: H,
+    hand_on: &'a mut dyn FnMut(Value) -> RedisResult<()>,
 }
 
-impl<H: FnMut(Value) -> RedisResult<()>> Stream<'_, H> {
+impl Stream<'_> {
     fn is_half(&self, request: &[u8], count: usize) -> bool {
         request.len() >= self.window.requests / 2 || count >= self.window.commands().div_ceil(2)
     }

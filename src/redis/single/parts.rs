@@ -35,19 +35,15 @@ impl RedisStore {
         &self,
         retry_policy: RetryPolicy,
         window: Window,
-        commands: impl Iterator<Item = Cmd>,
+        mut commands: impl Iterator<Item = Cmd>,
         read: impl FnMut(&mut Vec<RedisResult<Value>>) -> Option<RedisResult<T>>,
     ) -> PipelineOutcome<T> {
         let expected = commands.size_hint().0;
         let wait = self.connections.timeouts().checkout;
         self.read_part(expected, read, |hand_on| {
-            let mut once = Some(commands);
+            // Runs once: the connection was checked before.
             let mut run = |connection: &mut Connection, _| {
-                // Runs once: the connection was checked before.
-                let Some(commands) = once.take() else {
-                    return Ok(());
-                };
-                pipeline::stream_to(connection, window, commands, &mut *hand_on)
+                pipeline::stream_to(connection, window, &mut commands, &mut *hand_on)
             };
             let guard = self.connections.checkout(wait)?;
             self.connections.run_once_on(guard, retry_policy, &mut run)

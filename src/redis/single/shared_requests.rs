@@ -173,7 +173,7 @@ impl RedisStore {
         let commands: Vec<_> = commands.collect();
         let expected = commands.len();
         let mut replies = Vec::with_capacity(expected);
-        let keep = |reply: Value| {
+        let mut keep = |reply: Value| {
             replies.push(reply);
             if replies.len() < expected && Instant::now() >= until {
                 batch.answer_all(Err(self.unanswered()), || Err(self.unanswered()));
@@ -181,7 +181,12 @@ impl RedisStore {
             }
             Ok(())
         };
-        pipeline::stream_to(connection, LARGE_REPLIES, commands.into_iter(), keep)?;
+        pipeline::stream_to(
+            connection,
+            LARGE_REPLIES,
+            &mut commands.into_iter(),
+            &mut keep,
+        )?;
         connection.end_request()?;
         let mut of_one = Vec::with_capacity(2);
         for reply in replies {
