@@ -132,7 +132,7 @@ fn callers_cause(cause: RedisError, within: Duration) -> Cause {
         Arc::new(Timeout { within: *within })
     } else if cause.is_timeout() {
         Arc::new(Timeout { within })
-    } else if let Some(words) = explained(&cause) {
+    } else if let Some(words) = io_error(&cause).and_then(explained) {
         let cause = Reported(cause);
         Arc::new(Handshake { words, cause })
     } else if is_invalid_reply(&cause) {
@@ -194,7 +194,7 @@ struct NoScripts(#[source] Reported);
 use super::tls::explained;
 
 #[cfg(not(feature = "tls"))]
-fn explained(_: &RedisError) -> Option<String> {
+fn explained(_: &io::Error) -> Option<String> {
     None
 }
 

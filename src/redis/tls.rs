@@ -5,16 +5,15 @@
 //! rustls panics if none was chosen and the dependencies bring more or fewer than one. So
 //! this file chooses one before the first connection.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use redis::RedisError;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
-use super::{error::io_error, server_address::Tls};
+use super::server_address::Tls;
 use crate::{
     error::Error,
     util::limits::{failed, refuse},
@@ -99,7 +98,7 @@ fn certificates(setting: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<
 }
 
 /// Why a handshake failed. `None` if the failure is not about a handshake.
-pub(crate) fn explained(error: &RedisError) -> Option<String> {
+pub(crate) fn explained(error: &io::Error) -> Option<String> {
     use AlertDescription::{
         AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
         CertificateUnknown, HandshakeFailure, UnknownCA, UnsupportedCertificate,
@@ -108,7 +107,7 @@ pub(crate) fn explained(error: &RedisError) -> Option<String> {
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
         NotValidYetContext, UnknownIssuer,
     };
-    let tls: &TlsError = io_error(error)?.get_ref()?.downcast_ref()?;
+    let tls: &TlsError = error.get_ref()?.downcast_ref()?;
     Some(match tls {
         TlsError::InvalidCertificate(UnknownIssuer) => format!(
             "the server's certificate is signed by an issuer that is not trusted here; if it is the \

@@ -85,7 +85,7 @@ impl ClusterStore {
         key: &str,
         mut step: impl FnMut(&RedisStore, bool) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.topology.start_postponed_recovery();
+        self.topology.recovery.start_postponed();
         let mut node = self.topology.owner(slot_of(key))?;
         let mut asking = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
@@ -147,7 +147,7 @@ impl ClusterStore {
         if failure.kind != FailureKind::Unavailable {
             return failure;
         }
-        self.topology.start_recovery();
+        self.topology.recovery.start();
         let map = self.topology.map();
         let is_all = map.nodes().len() < 2 || map.nodes().iter().all(|node| node.is_broken());
         let kind = if is_all {

@@ -1,12 +1,11 @@
-//! The recovery of a cluster: one thread that asks the nodes for the topology. It repeats that
-//! until the topology is known, all nodes answer, and every subscription has its listeners.
+//! The recovery of a cluster: one thread that does a task until it succeeds. The topology says what
+//! the task is.
 //!
 //! Called by the topology and by the store on a cluster. Guarantees that no caller waits for it. If
 //! no thread can be started, a later request tries again.
 
 use std::time::Duration;
 
-use super::{parallel::in_parallel, topology::Topology};
 use crate::{
     telemetry::trace,
     util::{log_throttle::LogThrottle, postponed::Postponed, retry::RetryWorker},
@@ -32,20 +31,13 @@ impl Recovery {
             throttle: LogThrottle::default(),
         }
     }
-}
 
-impl Topology {
     /// Starts the recovery, because something has changed or failed. Call it with no lock held.
-    pub(super) fn start_recovery(&self) {
-        let Recovery {
-            worker,
-            postponed,
-            throttle,
-        } = &self.recovery;
-        let started = worker.call();
-        postponed.record(started.is_err());
+    pub(super) fn start(&self) {
+        let started = self.worker.call();
+        self.postponed.record(started.is_err());
         if let Err(error) = started
-            && throttle.is_due()
+            && self.throttle.is_due()
         {
             trace::error!(
                 "no thread to ask the nodes of the cluster could be started, which is tried again later: {error}"
@@ -55,20 +47,9 @@ impl Topology {
 
     /// Starts the recovery if no thread could be started for it before. Costs one atomic load
     /// otherwise.
-    pub(super) fn start_postponed_recovery(&self) {
-        if self.recovery.postponed.is_due() {
-            self.start_recovery();
+    pub(super) fn start_postponed(&self) {
+        if self.postponed.is_due() {
+            self.start();
         }
-    }
-
-    pub(super) fn try_recover(&self) -> bool {
-        let discovered = self.discover().is_ok();
-        let map = self.map();
-        let suspect = map.nodes().iter().filter(|node| node.is_suspect());
-        let suspect: Vec<_> = suspect.collect();
-        let probed = in_parallel(&suspect, |node| node.probe());
-        let subscriptions = self.subscriptions();
-        let is_heard = !subscriptions.iter().any(|one| one.lacks_thread());
-        discovered && is_heard && probed.iter().all(Result::is_ok)
     }
 }

@@ -35,7 +35,7 @@ impl Topology {
             self.ask_about(to, reported_by);
         }
         let Some(node) = self.confirmed(to)? else {
-            self.start_recovery();
+            self.recovery.start();
             // The node may have two addresses, of which the report names the other one.
             let owner = self.owner(slot)?;
             if owner.address == reported_by.address {
@@ -50,7 +50,7 @@ impl Topology {
                 self.replace(map.moved(slot, to));
             }
         }
-        self.start_recovery();
+        self.recovery.start();
         Ok(node)
     }
 
@@ -89,7 +89,7 @@ impl Topology {
             subscription.report_failure();
         }
         // It may have slots that this process has not heard of.
-        self.start_recovery();
+        self.recovery.start();
         Ok(node)
     }
 

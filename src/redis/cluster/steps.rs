@@ -232,7 +232,7 @@ impl Store for ClusterStore {
         let topology = Arc::downgrade(&self.topology);
         let subscription = ClusterSubscription::new(prefix, bound, listener, move || {
             if let Some(topology) = topology.upgrade() {
-                topology.start_recovery();
+                topology.recovery.start();
             }
         });
         self.topology.tell(&subscription);
@@ -249,7 +249,7 @@ impl Store for ClusterStore {
                 Err(silent) => failure = Some(silent),
             }
         }
-        self.topology.start_recovery();
+        self.topology.recovery.start();
         failure.map_or(Ok(()), Err)
     }
 

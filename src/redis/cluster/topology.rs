@@ -27,6 +27,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     node::{Node, NodeConfig, address_of},
+    parallel::in_parallel,
     recovery::Recovery,
     shared_question::SharedQuestion,
     slot_map::SlotMap,
@@ -96,6 +97,19 @@ impl Topology {
                 }),
             }
         })
+    }
+
+    /// Asks the nodes for the topology. False: it is not known yet, a node does not answer, or a
+    /// subscription lacks a listener.
+    fn try_recover(&self) -> bool {
+        let discovered = self.discover().is_ok();
+        let map = self.map();
+        let suspect = map.nodes().iter().filter(|node| node.is_suspect());
+        let suspect: Vec<_> = suspect.collect();
+        let probed = in_parallel(&suspect, |node| node.probe());
+        let subscriptions = self.subscriptions();
+        let is_heard = !subscriptions.iter().any(|one| one.lacks_thread());
+        discovered && is_heard && probed.iter().all(Result::is_ok)
     }
 
     pub(super) fn map(&self) -> Arc<SlotMap> {
