@@ -10,6 +10,7 @@ pub(crate) mod many;
 
 mod clear;
 pub(crate) mod options;
+mod outbox;
 mod tags;
 pub(crate) mod unit_of_work;
 pub(crate) mod validate;

@@ -8,7 +8,6 @@ use super::{
     Outbox, progress::RelayProgress, relay::OutboxRelay, round::Relay, run::run, target::Target,
 };
 use crate::{
-    cache::Cache,
     error::Error,
     telemetry::outbox::OutboxReporter,
     util::{
@@ -39,13 +38,9 @@ impl OutboxRelay {
 }
 
 impl<O: Outbox> OutboxRelayBuilder<O> {
-    /// Adds a cache whose records are invalidated. Entries name it by its
-    /// [`name`](crate::CacheBuilder::name), by default its prefix. If several caches have the same
-    /// name, as in two regions, each of them invalidates the record.
-    ///
-    /// There is no default: a relay needs at least one cache.
-    pub fn cache<R: Send + Sync + 'static>(mut self, cache: &Cache<R>) -> OutboxRelayBuilder<O> {
-        self.targets.push(Arc::new(cache.clone()));
+    /// Adds what the relay invalidates.
+    pub(crate) fn target(mut self, target: impl Target + 'static) -> OutboxRelayBuilder<O> {
+        self.targets.push(Arc::new(target));
         self
     }
 

@@ -8,7 +8,7 @@ mod progress;
 pub(crate) mod relay;
 mod round;
 mod run;
-mod target;
+pub(crate) mod target;
 
 use std::{error::Error as StdError, time::Duration};
 

@@ -1,11 +1,11 @@
-//! A cache of any record type, as a relay uses it.
+//! A cache of any record type, as a relay uses it. The caches implement it.
 
 use std::collections::BTreeSet;
 
-use crate::{cache::Cache, error::Error};
+use crate::error::Error;
 
 /// A cache whose records a relay invalidates.
-pub(super) trait Target: Send + Sync {
+pub(crate) trait Target: Send + Sync {
     /// The name that entries have.
     fn name(&self) -> &str;
 
@@ -14,18 +14,4 @@ pub(super) trait Target: Send + Sync {
 
     /// Invalidates all of them. If that fails, the cache remembers those that failed.
     fn invalidate(&self, ids: &BTreeSet<&str>) -> Result<u64, Error>;
-}
-
-impl<R: Send + Sync + 'static> Target for Cache<R> {
-    fn name(&self) -> &str {
-        self.name()
-    }
-
-    fn check_id(&self, id: &str) -> Result<(), Error> {
-        self.check_id(id)
-    }
-
-    fn invalidate(&self, ids: &BTreeSet<&str>) -> Result<u64, Error> {
-        self.invalidate_many(ids)
-    }
 }
