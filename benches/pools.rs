@@ -1,20 +1,18 @@
 //! Hits a second of many threads, by the size of the pool, on a near network and on slower ones.
 //!
 //! `cargo bench --bench pools` prints a table of each network. The sizes are measured in turn, and
-//! each figure is the median of the rounds. A slow network is a relay that holds back all bytes for
-//! half of the round trip.
+//! each figure is the median of the rounds.
 
+#[path = "support/slow_network.rs"]
+mod slow_network;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::{
     env,
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -79,7 +77,7 @@ fn show(mut rounds: Vec<Figures>) -> String {
 fn cache(server: &Server, size: u32, round_trip: Duration) -> Cache {
     let port = match round_trip {
         Duration::ZERO => server.port(),
-        way => slowed(server.port(), way / 2),
+        round_trip => slow_network::before(server.port(), round_trip),
     };
     let redis = Redis::builder(format!("redis://127.0.0.1:{port}"))
         .pool_size(size)
@@ -129,46 +127,4 @@ fn hits(cache: &Cache, threads: usize, stretch: Duration) -> Figures {
         rate,
         p99: times[times.len() * 99 / 100],
     }
-}
-
-/// The port of a relay that holds back the bytes of each direction.
-fn slowed(server: u16, way: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
-                continue;
-            };
-            let clones = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            pass_on(clones.0, clones.1, way);
-            pass_on(server, client, way);
-        }
-    });
-    port
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream, way: Duration) {
-    to.set_nodelay(true).unwrap();
-    let (sent, arrived) = mpsc::channel::<(Instant, Vec<u8>)>();
-    thread::spawn(move || {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(count) = from.read(&mut buffer) {
-            if count == 0
-                || sent
-                    .send((Instant::now() + way, buffer[..count].to_vec()))
-                    .is_err()
-            {
-                return;
-            }
-        }
-    });
-    thread::spawn(move || {
-        for (due, bytes) in arrived {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if to.write_all(&bytes).is_err() {
-                return;
-            }
-        }
-    });
 }
