@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Cache;
 use crate::{
     error::Error,
-    outbox::{Outbox, builder::OutboxRelayBuilder, target::Target},
+    outbox::{Outbox, builder::OutboxRelayBuilder, target::RelayTarget},
 };
 
 impl<O: Outbox> OutboxRelayBuilder<O> {
@@ -19,7 +19,7 @@ impl<O: Outbox> OutboxRelayBuilder<O> {
     }
 }
 
-impl<R: Send + Sync + 'static> Target for Cache<R> {
+impl<R: Send + Sync + 'static> RelayTarget for Cache<R> {
     fn name(&self) -> &str {
         self.name()
     }

@@ -46,7 +46,7 @@ use crate::{
     store::{BatchResult, Entry, Failure, Store, Subscription, TagKeys, keys::Keys, token::Token},
     telemetry::{
         event::{Event, Observer},
-        recorder::{Began, Recorded, Recorder},
+        recorder::{Began, RecordedCache, Recorder},
         reporter::Reporter,
         stats::Stats,
     },
@@ -133,7 +133,7 @@ impl Engine {
         let (subscriber, subscription) = subscribe(&settings, &client)?.unzip();
         let prefix = settings.prefix.clone();
         let name = settings.name.clone().unwrap_or_else(|| prefix.clone());
-        let recorder = Recorder::new(Recorded {
+        let recorder = Recorder::new(RecordedCache {
             log: settings.event_log.clone(),
             prefix: prefix.clone(),
             near_staleness: settings.near_staleness,

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    Outbox, progress::RelayProgress, relay::OutboxRelay, round::Relay, run::run, target::Target,
+    Outbox, progress::RelayProgress, relay::OutboxRelay, round::Relay, run::run,
+    target::RelayTarget,
 };
 use crate::{
     error::Error,
@@ -20,7 +21,7 @@ use crate::{
 #[must_use = "a builder does nothing before `start`"]
 pub struct OutboxRelayBuilder<O> {
     outbox: O,
-    targets: Vec<Arc<dyn Target>>,
+    targets: Vec<Arc<dyn RelayTarget>>,
     poll: Duration,
     name: String,
 }
@@ -39,7 +40,7 @@ impl OutboxRelay {
 
 impl<O: Outbox> OutboxRelayBuilder<O> {
     /// Adds what the relay invalidates.
-    pub(crate) fn target(mut self, target: impl Target + 'static) -> OutboxRelayBuilder<O> {
+    pub(crate) fn target(mut self, target: impl RelayTarget + 'static) -> OutboxRelayBuilder<O> {
         self.targets.push(Arc::new(target));
         self
     }

@@ -16,7 +16,7 @@ use std::{
 use super::{
     Outbox, OutboxEntry, OutboxError,
     progress::{Lag, RelayProgress},
-    target::Target,
+    target::RelayTarget,
 };
 use crate::telemetry::outbox::{OutboxReporter, Step};
 
@@ -29,7 +29,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a relay has beside its outbox.
 pub(super) struct Relay {
-    pub(super) targets: Vec<Arc<dyn Target>>,
+    pub(super) targets: Vec<Arc<dyn RelayTarget>>,
     pub(super) reporter: Arc<OutboxReporter>,
     pub(super) progress: Arc<RelayProgress>,
 }
@@ -45,14 +45,14 @@ pub(super) struct Rounds<'a, O> {
 
 /// The records of a batch that one cache has to invalidate.
 struct Share<'a> {
-    target: &'a dyn Target,
+    target: &'a dyn RelayTarget,
     ids: BTreeSet<&'a str>,
     has_failed: bool,
 }
 
 /// How a round ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum RoundOutcome {
     /// It found all entries there were, and all are acknowledged.
     Drained,
     /// There may be more entries.
@@ -70,11 +70,11 @@ impl<'a, O: Outbox> Rounds<'a, O> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Ended {
-        self.try_next().unwrap_or_else(Ended::Failed)
+    pub(super) fn next(&mut self) -> RoundOutcome {
+        self.try_next().unwrap_or_else(RoundOutcome::Failed)
     }
 
-    fn try_next(&mut self) -> Result<Ended, OutboxError> {
+    fn try_next(&mut self) -> Result<RoundOutcome, OutboxError> {
         let Relay {
             targets,
             reporter,
@@ -123,13 +123,13 @@ impl<'a, O: Outbox> Rounds<'a, O> {
         }
         if let Some(error) = failure {
             self.step = Step::Invalidate;
-            return Ok(Ended::Failed(error.into()));
+            return Ok(RoundOutcome::Failed(error.into()));
         }
         if is_full {
-            return Ok(Ended::Full);
+            return Ok(RoundOutcome::Full);
         }
         progress.flushed(flush);
-        Ok(Ended::Drained)
+        Ok(RoundOutcome::Drained)
     }
 
     /// The lag after a look at the outbox.
@@ -183,7 +183,7 @@ impl Lag {
 }
 
 impl<'a> Share<'a> {
-    fn of(target: &'a dyn Target) -> Share<'a> {
+    fn of(target: &'a dyn RelayTarget) -> Share<'a> {
         Share {
             target,
             ids: BTreeSet::new(),

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Outbox,
-    round::{Ended, Relay, Rounds},
+    round::{Relay, RoundOutcome, Rounds},
 };
 use crate::util::{
     backoff::Backoff,
@@ -37,14 +37,14 @@ pub(super) fn run<O: Outbox>(
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     while !context.is_stopping() {
         match contain_panic(|| rounds.next()) {
-            Some(Ended::Full) => backoff.reset(),
-            Some(Ended::Drained) => {
+            Some(RoundOutcome::Full) => backoff.reset(),
+            Some(RoundOutcome::Drained) => {
                 backoff.reset();
                 wait(context, poll);
             }
             failed => {
                 let error = match failed {
-                    Some(Ended::Failed(error)) => Some(error),
+                    Some(RoundOutcome::Failed(error)) => Some(error),
                     _ => None,
                 };
                 relay.reporter.failed(rounds.step, error);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::Error;
 
 /// A cache whose records a relay invalidates.
-pub(crate) trait Target: Send + Sync {
+pub(crate) trait RelayTarget: Send + Sync {
     /// The name that entries have.
     fn name(&self) -> &str;
 

@@ -41,24 +41,24 @@ const MANY: f64 = 6.0;
 /// The limit begins here and is never lower. A program with so few threads never waits.
 const LOWEST: u32 = 4;
 
-/// A caller waits for a place during this many round trips.
+/// A caller waits for a permit during this many round trips.
 const PATIENCE: u32 = 4;
 
 /// The shortest round trip is forgotten after one to two of these, because a way may become longer.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// A free place costs a few atomic steps and no lock.
+/// A free permit costs a few atomic steps and no lock.
 pub(crate) struct ConcurrencyLimit {
     /// The size of the pool.
     most: u32,
     /// Changed only by the thread that has the lock of `round_trips`.
     limit: AtomicU32,
-    /// The places that are taken, within the limit and beyond it.
+    /// The permits that are taken, within the limit and beyond it.
     taken: AtomicU32,
     waiting: AtomicU32,
     /// Held by a caller between its last look at `taken` and its wait.
     gate: Mutex<()>,
-    /// Notified, with no lock held, when a place becomes free while callers wait.
+    /// Notified, with no lock held, when a permit becomes free while callers wait.
     freed: Condvar,
     round_trips: Mutex<RoundTrips>,
 }
@@ -75,8 +75,8 @@ struct RoundTrips {
     since: Instant,
 }
 
-/// A place within the limit, or beyond it. Its drop frees it.
-pub(crate) struct Place<'a> {
+/// A permit within the limit, or beyond it. Its drop frees it.
+pub(crate) struct Permit<'a> {
     of: &'a ConcurrencyLimit,
     /// `None`: nothing was sent.
     began: Option<Instant>,
@@ -103,46 +103,46 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// A place within the limit, without a wait.
-    pub(crate) fn try_enter(&self) -> Option<Place<'_>> {
+    /// A permit within the limit, without a wait.
+    pub(crate) fn try_enter(&self) -> Option<Permit<'_>> {
         let limit = self.limit.load(Relaxed);
         let next = |taken| (taken < limit).then_some(taken + 1);
         self.taken.fetch_update(SeqCst, Relaxed, next).ok()?;
-        Some(self.place())
+        Some(self.permit())
     }
 
-    /// A place within the limit, or beyond it after a wait, which ends at the deadline.
-    pub(crate) fn enter(&self, deadline: Instant) -> Place<'_> {
-        if let Some(place) = self.try_enter() {
-            return place;
+    /// A permit within the limit, or beyond it after a wait, which ends at the deadline.
+    pub(crate) fn enter(&self, deadline: Instant) -> Permit<'_> {
+        if let Some(permit) = self.try_enter() {
+            return permit;
         }
         let patience = self.round_trips.lock().average * PATIENCE;
         let until = deadline.min(Instant::now() + patience);
         self.waiting.fetch_add(1, SeqCst);
-        let place = self.wait(until);
+        let permit = self.wait(until);
         self.waiting.fetch_sub(1, SeqCst);
-        place
+        permit
     }
 
-    /// No wake-up is lost. This caller is counted before it looks for a place, and a place is freed
+    /// No wake-up is lost. This caller is counted before it looks for a permit, and a permit is freed
     /// before its owner looks for waiting callers. So one of the two sees the other. If it is the
     /// owner, it passes the gate before it notifies: by then this caller waits.
-    fn wait(&self, until: Instant) -> Place<'_> {
+    fn wait(&self, until: Instant) -> Permit<'_> {
         let mut gate = self.gate.lock();
         loop {
-            if let Some(place) = self.try_enter() {
-                return place;
+            if let Some(permit) = self.try_enter() {
+                return permit;
             }
             if Instant::now() >= until {
                 self.taken.fetch_add(1, SeqCst);
-                return self.place();
+                return self.permit();
             }
             gate = self.freed.wait_until(gate, until);
         }
     }
 
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn permit(&self) -> Permit<'_> {
+        Permit {
             of: self,
             began: None,
             took: None,
@@ -180,7 +180,7 @@ impl ConcurrencyLimit {
     }
 }
 
-impl Place<'_> {
+impl Permit<'_> {
     /// Call it when a connection is at hand, before anything is sent.
     pub(crate) fn send(&mut self) {
         self.began = Some(Instant::now());
@@ -192,7 +192,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.of.leave();
         if let Some(took) = self.took {

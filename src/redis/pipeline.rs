@@ -109,7 +109,7 @@ pub(crate) fn stream_to(
     commands: &mut dyn Iterator<Item = Cmd>,
     hand_on: &mut dyn FnMut(Value) -> RedisResult<()>,
 ) -> RedisResult<()> {
-    let mut stream = Stream {
+    let mut stream = PipelineRun {
         connection,
         window,
         ahead: VecDeque::new(),
@@ -215,7 +215,7 @@ fn check_answer(reply: &Value, number: u64) -> RedisResult<()> {
     }
 }
 
-struct Stream<'a> {
+struct PipelineRun<'a> {
     connection: &'a mut Connection,
     window: Window,
     /// The bytes and the number of commands of each part that was sent and not yet answered.
@@ -223,7 +223,7 @@ struct Stream<'a> {
     hand_on: &'a mut dyn FnMut(Value) -> RedisResult<()>,
 }
 
-impl Stream<'_> {
+impl PipelineRun<'_> {
     fn is_half(&self, request: &[u8], count: usize) -> bool {
         request.len() >= self.window.requests / 2 || count >= self.window.commands().div_ceil(2)
     }

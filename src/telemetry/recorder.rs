@@ -28,7 +28,7 @@ use crate::store::token::Token;
     not(feature = "event-log"),
     expect(dead_code, reason = "only a log has a use for it")
 )]
-pub(crate) struct Recorded {
+pub(crate) struct RecordedCache {
     pub(crate) log: Option<EventLog>,
     pub(crate) prefix: String,
     /// How late a near hit may be about invalidations of other clients.

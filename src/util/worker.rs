@@ -38,13 +38,13 @@ use super::{
 /// The handle of a thread, and of the state that callers share with it. Dropping it stops the
 /// thread.
 pub(crate) struct Worker<S = ()> {
-    shared: OfProcess<Arc<Shared<S>>>,
+    shared: OfProcess<Arc<SharedWorker<S>>>,
 }
 
 /// What the thread does until it must stop.
 type Run<S> = dyn Fn(&WorkerContext<S>) + Send + Sync;
 
-struct Shared<S> {
+struct SharedWorker<S> {
     name: &'static str,
     /// The largest number of threads.
     most: usize,
@@ -99,7 +99,7 @@ impl<S: Default + Send + 'static> Worker<S> {
         run: impl Fn(&WorkerContext<S>) + Send + Sync + 'static,
     ) -> Worker<S> {
         Worker {
-            shared: OfProcess::new(Arc::new(Shared {
+            shared: OfProcess::new(Arc::new(SharedWorker {
                 name,
                 most,
                 run: Box::new(run),
@@ -150,7 +150,7 @@ impl<S: Default + Send + 'static> Worker<S> {
 
     /// Called under the lock, so only one of two callers starts a thread.
     fn start_if_needed(
-        shared: &Arc<Shared<S>>,
+        shared: &Arc<SharedWorker<S>>,
         locked: &mut Locked<S>,
         must_wake: bool,
     ) -> io::Result<()> {
@@ -170,7 +170,7 @@ impl<S: Default + Send + 'static> Worker<S> {
         Ok(())
     }
 
-    fn start_one(shared: &Arc<Shared<S>>) -> io::Result<()> {
+    fn start_one(shared: &Arc<SharedWorker<S>>) -> io::Result<()> {
         #[cfg(test)]
         tests::start_is_allowed()?;
         let shared = Arc::clone(shared);

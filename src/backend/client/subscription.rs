@@ -21,11 +21,11 @@ pub(super) struct DeferredSubscription {
     prefix: String,
     bound: Duration,
     listener: SharedListener,
-    state: Mutex<State>,
+    state: Mutex<SubscriptionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SubscriptionState {
     /// `None`: the listener has not started.
     subscription: Option<Subscription>,
     has_ended: bool,

@@ -30,7 +30,7 @@ fn a_look_completes_the_flushes_that_were_asked_for_before_it_and_no_others() {
     let mut rounds = Rounds::new(&relay, Asks(Arc::clone(&progress)));
     let is_complete = |number| progress.wait_for_flush(number, Duration::ZERO);
     for look in 1..=3 {
-        assert!(matches!(rounds.next(), Ended::Drained));
+        assert!(matches!(rounds.next(), RoundOutcome::Drained));
         assert!(is_complete(look - 1), "{look}");
         assert!(!is_complete(look), "{look}");
     }

@@ -25,7 +25,7 @@ use crate::{
 pub(super) struct Suspect {
     pub(super) id: String,
     tags: Option<Box<LookupTags>>,
-    cached: Cached,
+    cached: CachedCopy,
     /// What the primary had.
     loaded: Option<AnyRecord>,
     /// Whether a replica that lags cannot explain the difference: the fill was there for a whole
@@ -41,17 +41,17 @@ enum Found {
 }
 
 /// What readers get.
-enum Cached {
+enum CachedCopy {
     InStore(CachedFill),
     /// A fill of the near cache is known by its copy of the record, which is shared with readers.
     Near(AnyRecord),
 }
 
-impl Cached {
+impl CachedCopy {
     fn record(&self) -> Option<&AnyRecord> {
         match self {
-            Cached::InStore(fill) => fill.record.as_ref(),
-            Cached::Near(record) => Some(record),
+            CachedCopy::InStore(fill) => fill.record.as_ref(),
+            CachedCopy::Near(record) => Some(record),
         }
     }
 }
@@ -65,8 +65,8 @@ impl AuditorParts {
     ) -> Result<Suspect, Audited> {
         let AuditSample { id, near, mut tags } = sample;
         let cached = match near {
-            Some(record) => Cached::Near(record),
-            None => Cached::InStore(self.first_fill(engine, &id, tags.as_deref_mut())?),
+            Some(record) => CachedCopy::Near(record),
+            None => CachedCopy::InStore(self.first_fill(engine, &id, tags.as_deref_mut())?),
         };
         let loaded = self.load(engine, &id)?;
         match difference(engine, cached.record(), loaded.as_ref())? {
@@ -160,14 +160,14 @@ impl AuditorParts {
         engine: &Engine,
         id: &str,
         tags: Option<&LookupTags>,
-        cached: &Cached,
+        cached: &CachedCopy,
     ) -> Result<bool, Audited> {
         match cached {
-            Cached::Near(record) => {
+            CachedCopy::Near(record) => {
                 let again = near_hit::find(engine, id, Instant::now(), Accepts::Any, tags);
                 Ok(matches!(again, Ok(Some(again)) if record.is(&again)))
             }
-            Cached::InStore(fill) => {
+            CachedCopy::InStore(fill) => {
                 match self.look_at_store(engine, id, tags.map(LookupTags::unread).as_mut()) {
                     Ok(again) => Ok(fill.is_same_fill(&again)),
                     Err(Audited::Ended) => Ok(false),

@@ -89,7 +89,7 @@ impl Auditor {
 }
 
 /// What the thread does next.
-enum Task {
+enum NextLook {
     FirstLook(AuditSample),
     LaterLook(Suspect),
 }
@@ -110,7 +110,7 @@ impl AuditorParts {
             let Some(engine) = self.engine.get().and_then(WeakPerProcess::upgrade) else {
                 return;
             };
-            if let Task::FirstLook(AuditSample { id, .. }) = &task {
+            if let NextLook::FirstLook(AuditSample { id, .. }) = &task {
                 // A record that is read often must not take the places of all others.
                 if suspects.iter().any(|(_, suspect)| suspect.id == *id) {
                     let outcome = Audited::Skipped;
@@ -129,14 +129,15 @@ impl AuditorParts {
     }
 
     /// Does one look, and reports the end of the sample. Returns what needs another look.
-    fn look(&self, engine: &Engine, task: Task) -> Option<Suspect> {
-        let (Task::FirstLook(AuditSample { id, .. }) | Task::LaterLook(Suspect { id, .. })) = &task;
+    fn look(&self, engine: &Engine, task: NextLook) -> Option<Suspect> {
+        let (NextLook::FirstLook(AuditSample { id, .. }) | NextLook::LaterLook(Suspect { id, .. })) =
+            &task;
         let id = id.clone();
         let _span = trace::audit(&engine.reporter.cache, &id);
         // The loader and the code of a record may panic.
         let looked = contain_panic(|| match task {
-            Task::FirstLook(sample) => self.first_look(engine, sample),
-            Task::LaterLook(suspect) => self.later_look(engine, suspect),
+            NextLook::FirstLook(sample) => self.first_look(engine, sample),
+            NextLook::LaterLook(suspect) => self.later_look(engine, suspect),
         });
         let outcome = match looked.unwrap_or(Err(Audited::Failed)) {
             Ok(suspect) => return Some(suspect),
@@ -153,20 +154,20 @@ fn next_task(
     waiting: &mut WaitingSamples,
     suspects: &mut VecDeque<(Instant, Suspect)>,
     next_sample: Instant,
-) -> Next<Task> {
+) -> Next<NextLook> {
     let now = Instant::now();
     let due = suspects.front().map(|(due, _)| *due);
     if due.is_some_and(|due| due <= now)
         && let Some((_, suspect)) = suspects.pop_front()
     {
-        return Next::Run(Task::LaterLook(suspect));
+        return Next::Run(NextLook::LaterLook(suspect));
     }
     let may_sample = !waiting.is_empty() && suspects.len() < MOST_SUSPECTS;
     if may_sample
         && next_sample <= now
         && let Some(sample) = waiting.pop_front()
     {
-        return Next::Run(Task::FirstLook(sample));
+        return Next::Run(NextLook::FirstLook(sample));
     }
     let ends = [due, may_sample.then_some(next_sample)];
     let first = ends.into_iter().flatten().min();

@@ -44,11 +44,11 @@ pub(super) fn common_failure<T>(answers: &[Result<T, Error>]) -> Option<Error> {
 }
 
 /// A lookup of a batch that has loaded.
-type Loaded<'l, 'a> = (&'l mut PendingLookup<'a>, Result<LoadedEntry, Error>);
+type LoadedLookup<'l, 'a> = (&'l mut PendingLookup<'a>, Result<LoadedEntry, Error>);
 
 /// Sees to it that the tags live as long as the entries that were filled. One request for all: the
 /// lookups of a batch are under the same tags.
-pub(super) fn keep_tags(loaded: &[Loaded<'_, '_>], ended: &[Option<Result<bool, Error>>]) {
+pub(super) fn keep_tags(loaded: &[LoadedLookup<'_, '_>], ended: &[Option<Result<bool, Error>>]) {
     let filled = loaded.iter().zip(ended);
     let filled = filled.filter(|(_, ended)| matches!(ended, Some(Ok(true))));
     let mut filled =

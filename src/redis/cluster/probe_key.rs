@@ -26,8 +26,8 @@ use crate::{
 const BITS: usize = 16;
 
 /// For each bit of the checksum, a change of the text that flips this bit and no higher one.
-const CHANGES: [Change; BITS] = {
-    let mut changes = [Change {
+const CHANGES: [Flips; BITS] = {
+    let mut changes = [Flips {
         flips: 0,
         places: 0,
     }; BITS];
@@ -35,7 +35,7 @@ const CHANGES: [Change; BITS] = {
     let mut effect = with_byte(0, b'0' ^ b'1');
     let mut place = 0;
     while place < BITS {
-        let mut change = Change {
+        let mut change = Flips {
             flips: effect,
             places: 1 << place,
         };
@@ -56,16 +56,16 @@ const CHANGES: [Change; BITS] = {
 
 /// Which bits of the checksum flip if the characters at some places are changed.
 #[derive(Clone, Copy)]
-struct Change {
+struct Flips {
     flips: u16,
     /// A bit for each place. The lowest one is the last character.
     places: u16,
 }
 
-impl Change {
+impl Flips {
     /// Both changes. What both change stays as it is.
-    const fn and(self, other: Change) -> Change {
-        Change {
+    const fn and(self, other: Flips) -> Flips {
+        Flips {
             flips: self.flips ^ other.flips,
             places: self.places ^ other.places,
         }
@@ -95,7 +95,7 @@ fn key_in(prefix: &str, slot: Slot) -> String {
     if hashed(&zeros) != zeros {
         return zeros;
     }
-    let mut change = Change {
+    let mut change = Flips {
         flips: crc16(zeros.as_bytes()) ^ slot.number(),
         places: 0,
     };

@@ -17,13 +17,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct SharedQuestion {
-    state: Mutex<State>,
+    state: Mutex<QuestionState>,
     /// Notified, with no lock held, when a caller has asked.
     ended: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct QuestionState {
     /// Whether a caller is asking.
     is_asked: bool,
     paused_until: Option<Instant>,

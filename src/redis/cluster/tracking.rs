@@ -33,7 +33,7 @@ use super::{node::Node, probe_key::probe_key_for, slot_map::SlotMap, slots::slot
 use crate::{
     redis::{
         node_address::NodeAddress,
-        tracking::{self, RunningListener, Task},
+        tracking::{self, RunningListener, TrackedPrefix},
     },
     store::{ChangeListener, tracking::SharedListener},
     telemetry::trace,
@@ -151,7 +151,7 @@ impl ClusterSubscription {
             number,
         });
         let (client, timeouts) = node.store.config();
-        let task = Task {
+        let task = TrackedPrefix {
             prefix: self.prefix.clone(),
             probe_key: probe_key.clone(),
             bound: self.bound,

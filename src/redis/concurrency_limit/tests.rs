@@ -58,23 +58,23 @@ fn while_nobody_waits_it_does_not_rise() {
 }
 
 #[test]
-fn a_caller_beyond_the_limit_waits_for_a_place_that_becomes_free() {
+fn a_caller_beyond_the_limit_waits_for_a_permit_that_becomes_free() {
     let limit = ConcurrencyLimit::new(16);
     limit.round_trips.lock().average = LONG;
-    let mut places: Vec<_> = (0..LOWEST).map(|_| limit.try_enter().unwrap()).collect();
+    let mut permits: Vec<_> = (0..LOWEST).map(|_| limit.try_enter().unwrap()).collect();
     assert!(limit.try_enter().is_none());
     let (entered, has_entered) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let place = limit.enter(Instant::now() + LONG);
+            let permit = limit.enter(Instant::now() + LONG);
             entered.send(()).unwrap();
-            place
+            permit
         });
         while limit.waiting.load(SeqCst) == 0 {
             thread::yield_now();
         }
         assert!(has_entered.try_recv().is_err());
-        places.pop();
+        permits.pop();
         has_entered.recv_timeout(LONG).unwrap();
     });
     assert_eq!(taken(&limit), LOWEST - 1);
@@ -87,7 +87,7 @@ fn a_silent_server_keeps_a_caller_waiting_for_a_few_round_trips_only() {
     let silent: Vec<_> = (0..LOWEST)
         .map(|_| limit.enter(Instant::now() + LONG))
         .collect();
-    // It returns, although no place becomes free.
+    // It returns, although no permit becomes free.
     let beyond = limit.enter(Instant::now() + LONG);
     assert_eq!(taken(&limit), LOWEST + 1);
     drop((silent, beyond));

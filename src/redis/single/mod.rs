@@ -29,7 +29,7 @@ use super::{
     connection::Connection,
     pool::RetryPolicy,
     script::{args, reply},
-    tracking::{self, Task},
+    tracking::{self, TrackedPrefix},
 };
 use crate::{
     record::fields::Fields,
@@ -274,7 +274,7 @@ impl Store for RedisStore {
         listener: Arc<dyn ChangeListener>,
     ) -> Option<Subscription> {
         let (endpoint, timeouts) = self.config();
-        let task = Task {
+        let task = TrackedPrefix {
             prefix: prefix.to_owned(),
             bound,
             probe_key: None,

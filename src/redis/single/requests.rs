@@ -33,9 +33,9 @@ const SHARED_BYTES: usize = 256 << 10;
 /// The requests that wait for a connection.
 #[derive(Default)]
 pub(super) struct CombiningQueues {
-    reads: CombiningQueue<ReadRequest, Answer<ReadRequest>>,
-    tagged_reads: CombiningQueue<TaggedReadRequest, Answer<TaggedReadRequest>>,
-    leases: CombiningQueue<LeaseRequest, Answer<LeaseRequest>>,
+    reads: CombiningQueue<ReadRequest, AskResult<ReadRequest>>,
+    tagged_reads: CombiningQueue<TaggedReadRequest, AskResult<TaggedReadRequest>>,
+    leases: CombiningQueue<LeaseRequest, AskResult<LeaseRequest>>,
     /// Of recent records.
     pub(super) reply_size: ReplySize,
 }
@@ -46,7 +46,7 @@ pub(super) trait Ask: Sized {
     const RETRY_POLICY: RetryPolicy;
 
     /// The queue of the requests of the same kind.
-    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>>;
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, AskResult<Self>>;
 
     /// Whether the two requests are the same, so that one reply answers both.
     fn is_same(&self, other: &Self) -> bool;
@@ -61,7 +61,7 @@ pub(super) trait Ask: Sized {
     ) -> Option<RedisResult<Self::Answer>>;
 }
 
-pub(super) type Answer<Q> = Result<<Q as Ask>::Answer, Failure>;
+pub(super) type AskResult<Q> = Result<<Q as Ask>::Answer, Failure>;
 
 impl CombiningQueues {
     pub(super) fn most(&self) -> usize {
@@ -86,7 +86,7 @@ impl Ask for ReadRequest {
     type Answer = (Entry, TtlRemaining);
     const RETRY_POLICY: RetryPolicy = RetryPolicy::Idempotent;
 
-    fn queue(queues: &CombiningQueues) -> &CombiningQueue<ReadRequest, Answer<ReadRequest>> {
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<ReadRequest, AskResult<ReadRequest>> {
         &queues.reads
     }
 
@@ -123,7 +123,7 @@ impl Ask for TaggedReadRequest {
     type Answer = TaggedRead;
     const RETRY_POLICY: RetryPolicy = RetryPolicy::Idempotent;
 
-    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, Answer<Self>> {
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<Self, AskResult<Self>> {
         &queues.tagged_reads
     }
 
@@ -181,7 +181,7 @@ impl Ask for LeaseRequest {
     type Answer = Option<Acquire>;
     const RETRY_POLICY: RetryPolicy = RetryPolicy::Never;
 
-    fn queue(queues: &CombiningQueues) -> &CombiningQueue<LeaseRequest, Answer<LeaseRequest>> {
+    fn queue(queues: &CombiningQueues) -> &CombiningQueue<LeaseRequest, AskResult<LeaseRequest>> {
         &queues.leases
     }
 

@@ -12,7 +12,7 @@ use std::{
 use redis::{ErrorKind, RedisResult, Value};
 
 use super::{
-    requests::{Answer, Ask},
+    requests::{Ask, AskResult},
     store::RedisStore,
 };
 use crate::{
@@ -38,24 +38,24 @@ impl RedisStore {
         &self,
         mut alone: impl FnMut(&mut Connection) -> RedisResult<Q::Answer>,
         question: impl FnOnce() -> Q,
-    ) -> Answer<Q> {
+    ) -> AskResult<Q> {
         let queue = Q::queue(&self.queues);
-        let free = self.limit.try_enter().and_then(|mut place| {
+        let free = self.limit.try_enter().and_then(|mut permit| {
             let guard = self.connections.try_checkout()?;
-            place.send();
-            Some((place, guard))
+            permit.send();
+            Some((permit, guard))
         });
-        // The place is held until the reply has arrived.
-        let (deadlines, outcome) = if let Some((mut place, guard)) = free {
+        // The permit is held until the reply has arrived.
+        let (deadlines, outcome) = if let Some((mut permit, guard)) = free {
             if !queue.has_waiters() {
                 let done = self.connections.run_on(guard, Q::RETRY_POLICY, alone);
-                place.ended(done.is_ok());
+                permit.ended(done.is_ok());
                 return done;
             }
             let batch = queue.take(question(), self.queues.most(), Q::is_same);
             let deadlines = self.deadlines();
             let outcome = self.ask_for_all(guard, batch, deadlines.to_be_answered);
-            place.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
+            permit.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
             (deadlines, outcome)
         } else {
             let deadlines = self.deadlines();
@@ -101,16 +101,16 @@ impl RedisStore {
     /// Waits for a connection, and takes all requests that have arrived meanwhile.
     fn go<Q: Ask>(
         &self,
-        combiner: Combiner<'_, Q, Answer<Q>>,
+        combiner: Combiner<'_, Q, AskResult<Q>>,
         deadlines: Deadlines,
-    ) -> BatchOutcome<Answer<Q>> {
-        let mut place = self.limit.enter(deadlines.to_be_sent);
+    ) -> BatchOutcome<AskResult<Q>> {
+        let mut permit = self.limit.enter(deadlines.to_be_sent);
         match self.connections.checkout(left_to_send(deadlines)) {
             Ok(guard) => {
-                place.send();
+                permit.send();
                 let batch = combiner.take(self.queues.most(), Q::is_same);
                 let outcome = self.ask_for_all(guard, batch, deadlines.to_be_answered);
-                place.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
+                permit.ended(matches!(outcome, BatchOutcome::Answered(Ok(_))));
                 outcome
             }
             Err(failure) => {
@@ -127,9 +127,9 @@ impl RedisStore {
     fn ask_for_all<Q: Ask>(
         &self,
         guard: ConnectionGuard,
-        mut batch: Batch<Q, Answer<Q>>,
+        mut batch: Batch<Q, AskResult<Q>>,
         until: Instant,
-    ) -> BatchOutcome<Answer<Q>> {
+    ) -> BatchOutcome<AskResult<Q>> {
         let mut run = |connection: &mut Connection, epoch| {
             let is_of_now = || self.connections.still_in(epoch);
             self.fetch(connection, &mut batch, until, is_of_now)
@@ -162,7 +162,7 @@ impl RedisStore {
     fn fetch<Q: Ask>(
         &self,
         connection: &mut Connection,
-        batch: &mut Batch<Q, Answer<Q>>,
+        batch: &mut Batch<Q, AskResult<Q>>,
         until: Instant,
         is_of_now: impl Fn() -> RedisResult<()>,
     ) -> RedisResult<()> {

@@ -66,7 +66,7 @@ const STEADY: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// What the thread listens to.
-pub(crate) struct Task {
+pub(crate) struct TrackedPrefix {
     pub(crate) prefix: String,
     /// How long after the acknowledgement of a change a cache may still use the old entry.
     pub(crate) bound: Duration,
@@ -79,7 +79,7 @@ pub(crate) struct Task {
 pub(crate) fn track(
     endpoint: &Endpoint,
     timeouts: Timeouts,
-    task: Task,
+    task: TrackedPrefix,
     listener: SharedListener,
 ) -> Subscription {
     start(endpoint, timeouts, task, listener)
@@ -90,10 +90,10 @@ pub(crate) fn track(
 pub(crate) fn start(
     endpoint: &Endpoint,
     timeouts: Timeouts,
-    task: Task,
+    task: TrackedPrefix,
     listener: SharedListener,
 ) -> io::Result<RunningListener> {
-    let Task {
+    let TrackedPrefix {
         prefix,
         bound,
         probe_key,

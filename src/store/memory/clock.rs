@@ -16,13 +16,13 @@ const MOST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A clone shows the same time.
 #[derive(Clone, Default)]
-pub(super) struct Clock {
+pub(super) struct StoreClock {
     /// In nanoseconds. `Relaxed` is enough: a thread that learns of an `advance` from the thread
     /// that called it also sees the new value.
     added: Arc<AtomicU64>,
 }
 
-impl Clock {
+impl StoreClock {
     pub(super) fn now(&self) -> Instant {
         Instant::now() + Duration::from_nanos(self.added.load(Ordering::Relaxed))
     }
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn it_can_be_advanced_for_ever_and_still_has_room_for_the_longest_ttl() {
-        let clock = Clock::default();
+        let clock = StoreClock::default();
         let before = clock.now();
         clock.advance(Duration::from_secs(5));
         assert!(clock.clone().now() >= before + Duration::from_secs(5));

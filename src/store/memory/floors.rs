@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::clock::Clock;
+use super::clock::StoreClock;
 use crate::store::{Floor, FloorKey, keys::Keys, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
@@ -17,13 +17,13 @@ const LEAST_SWEEP: usize = 64;
 /// The floors of some records.
 #[derive(Default)]
 pub(super) struct Floors {
-    clock: Clock,
-    standing: HashMap<String, Standing>,
+    clock: StoreClock,
+    standing: HashMap<String, StoredFloor>,
     /// The next sweep of lapsed entries happens at this number of entries.
     sweep_at: usize,
 }
 
-struct Standing {
+struct StoredFloor {
     floor: Floor,
     until: Instant,
     /// The writer whose guard has made the floor unknown, if nothing else has.
@@ -31,7 +31,7 @@ struct Standing {
 }
 
 impl Floors {
-    pub(super) fn new(clock: &Clock) -> Floors {
+    pub(super) fn new(clock: &StoreClock) -> Floors {
         Floors {
             clock: clock.clone(),
             ..Floors::default()
@@ -59,7 +59,7 @@ impl Floors {
         let Some(floor) = &keys.floor else {
             return;
         };
-        let is_own = |standing: &Standing| standing.by == Some(writer);
+        let is_own = |standing: &StoredFloor| standing.by == Some(writer);
         let before = match self.live(floor) {
             Some(standing) if is_own(standing) => Floor::None,
             Some(standing) => standing.floor,
@@ -90,7 +90,7 @@ impl Floors {
         self.put(floor, before, guard_ttl + floor.lag, by);
     }
 
-    fn live(&self, floor: &FloorKey) -> Option<&Standing> {
+    fn live(&self, floor: &FloorKey) -> Option<&StoredFloor> {
         let standing = self.standing.get(&floor.key);
         standing.filter(|standing| self.clock.now() < standing.until)
     }
@@ -104,7 +104,7 @@ impl Floors {
         }
         let before = self.standing.get(&key.key).map(|standing| standing.until);
         let until = before.map_or(now + life, |until| until.max(now + life));
-        let standing = Standing { floor, until, by };
+        let standing = StoredFloor { floor, until, by };
         self.standing.insert(key.key.clone(), standing);
     }
 }

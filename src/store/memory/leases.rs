@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{clock::Clock, floors::Floors};
+use super::{clock::StoreClock, floors::Floors};
 use crate::store::{Acquire, TagBounds, TagClock, keys::Keys, token::Token};
 
 /// Below this number of entries, a sweep costs more than the memory that it would free.
@@ -16,7 +16,7 @@ const LEAST_SWEEP: usize = 64;
 /// The leases and guards of some keys.
 #[derive(Default)]
 pub(super) struct Leases {
-    clock: Clock,
+    clock: StoreClock,
     /// The floors of the same records.
     pub(super) floors: Floors,
     held: HashMap<String, Held>,
@@ -43,7 +43,7 @@ pub(super) enum Held {
 }
 
 impl Leases {
-    pub(super) fn new(clock: &Clock) -> Leases {
+    pub(super) fn new(clock: &StoreClock) -> Leases {
         Leases {
             clock: clock.clone(),
             floors: Floors::new(clock),

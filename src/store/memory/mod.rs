@@ -34,7 +34,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::records::Bound;
 use self::{
-    clock::Clock,
+    clock::StoreClock,
     leases::Leases,
     listeners::{Changed, Listeners},
     outage::Outage,
@@ -53,7 +53,7 @@ pub(crate) struct MemoryStore {
     tags: Tags,
     hasher: RandomState,
     listeners: Arc<Listeners>,
-    clock: Clock,
+    clock: StoreClock,
     outage: Outage,
 }
 
@@ -63,7 +63,7 @@ impl RefUnwindSafe for MemoryStore {}
 
 impl MemoryStore {
     pub(crate) fn new(bound: Bound) -> MemoryStore {
-        let clock = Clock::default();
+        let clock = StoreClock::default();
         MemoryStore {
             records: Records::new(bound, &clock),
             stripes: std::array::from_fn(|_| Mutex::new(Leases::new(&clock))),

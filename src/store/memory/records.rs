@@ -15,7 +15,7 @@ use quick_cache::{
     sync::{Cache, DefaultLifecycle},
 };
 
-use super::clock::Clock;
+use super::clock::StoreClock;
 use crate::{
     record::fields::{Fields, NOT_FOUND},
     store::{TAG_CLOCK_FIELD, TagClock, keys::Keys},
@@ -36,7 +36,7 @@ pub(crate) enum Bound {
 /// Records by their data keys.
 pub(super) struct Records {
     by_key: Cache<String, Arc<StoredRecord>, Weigh>,
-    clock: Clock,
+    clock: StoreClock,
 }
 
 /// A record. It is never changed in place.
@@ -69,7 +69,7 @@ impl StoredRecord {
 }
 
 impl Records {
-    pub(super) fn new(bound: Bound, clock: &Clock) -> Records {
+    pub(super) fn new(bound: Bound, clock: &StoreClock) -> Records {
         let (Bound::Entries(most) | Bound::Bytes(most)) = bound;
         // Below this size, dividing the records gains nothing.
         let parts = if most < 64 * PARTS { 1 } else { PARTS };

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{MemoryStore, clock::Clock};
+use super::{MemoryStore, clock::StoreClock};
 use crate::store::{
     Entry, Failure, Store, TagClock, TagKeys, TagValues, TaggedStore, TtlRemaining, token::Token,
 };
@@ -22,7 +22,7 @@ const LEAST_SWEEP: usize = 64;
 pub(super) struct Tags(Mutex<TagTable>);
 
 impl Tags {
-    pub(super) fn new(time: &Clock) -> Tags {
+    pub(super) fn new(time: &StoreClock) -> Tags {
         Tags(Mutex::new(TagTable {
             time: time.clone(),
             ..TagTable::default()
@@ -32,8 +32,8 @@ impl Tags {
 
 #[derive(Default)]
 struct TagTable {
-    time: Clock,
-    values: HashMap<String, Standing>,
+    time: StoreClock,
+    values: HashMap<String, StoredClock>,
     /// When each floor lapses.
     floors: HashMap<String, Instant>,
     /// The next sweep of lapsed values happens at this number of values.
@@ -41,7 +41,7 @@ struct TagTable {
 }
 
 #[derive(Clone, Copy)]
-struct Standing {
+struct StoredClock {
     value: TagClock,
     until: Instant,
 }
@@ -63,7 +63,7 @@ impl TagTable {
         }
         let before = self.values.get(key).map(|standing| standing.until);
         let until = before.map_or(now + life, |until| until.max(now + life));
-        let standing = Standing { value, until };
+        let standing = StoredClock { value, until };
         self.values.insert(key.to_owned(), standing);
     }
 

@@ -39,12 +39,12 @@ const CHUNK: usize = 1 << 16;
 pub(super) struct Sink(Option<Log>);
 
 struct Log {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSink>,
     /// Its state is the number of the last round that was asked for.
     thread: Worker<u64>,
 }
 
-struct Shared {
+struct SharedSink {
     clock: Clock,
     process: String,
     buffer: Mutex<Buffer>,
@@ -65,7 +65,7 @@ impl Sink {
     }
 
     pub(super) fn start(writer: Box<dyn Write + Send>) -> std::io::Result<Sink> {
-        let shared = Arc::new(Shared::open(writer));
+        let shared = Arc::new(SharedSink::open(writer));
         let of_thread = Arc::clone(&shared);
         let thread = Worker::new("cache-aside-log", move |context| {
             let (mut done, mut next) = (0, Instant::now());
@@ -88,7 +88,7 @@ impl Sink {
     /// The log of a process that has no thread for it. It is opened and never closed, so that the
     /// trace is incomplete.
     pub(super) fn unclosed(writer: Box<dyn Write + Send>) -> Sink {
-        Shared::open(writer).write();
+        SharedSink::open(writer).write();
         Sink(None)
     }
 
@@ -138,11 +138,11 @@ impl Log {
     }
 }
 
-impl Shared {
+impl SharedSink {
     /// Its first line waits to be written.
-    fn open(writer: Box<dyn Write + Send>) -> Shared {
+    fn open(writer: Box<dyn Write + Send>) -> SharedSink {
         let number = getrandom::u32().unwrap_or_else(|_| std::process::id());
-        let shared = Shared {
+        let shared = SharedSink {
             clock: Clock::new(),
             process: format!("{number:08x}"),
             buffer: Mutex::default(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Ended, LoadedRecord, Recorded};
+use super::{Ended, LoadedRecord, RecordedCache};
 use crate::{error::Error, outcome::Source, record::any::AnyRecord, store::token::Token};
 
 /// There is none.
@@ -45,7 +45,7 @@ impl Fingerprint {
 
 #[expect(clippy::unused_self, reason = "the other one has a use for it")]
 impl Recorder {
-    pub(crate) fn new(_of: Recorded) -> Recorder {
+    pub(crate) fn new(_of: RecordedCache) -> Recorder {
         Recorder(())
     }
 

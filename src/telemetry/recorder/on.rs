@@ -6,7 +6,7 @@ use std::{fmt::Write, time::Instant};
 
 use serde::Serialize;
 
-use super::{Ended, LoadedRecord, Recorded};
+use super::{Ended, LoadedRecord, RecordedCache};
 pub(crate) use crate::telemetry::event_log::EventLog;
 use crate::{
     error::{Error, cause::chain},
@@ -61,7 +61,7 @@ impl Fingerprint {
 }
 
 impl Recorder {
-    pub(crate) fn new(of: Recorded) -> Recorder {
+    pub(crate) fn new(of: RecordedCache) -> Recorder {
         Recorder {
             log: of.log,
             prefix: of.prefix,
