@@ -7,6 +7,8 @@
 mod slow_network;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "support/times.rs"]
+mod times;
 
 use std::{
     convert::Infallible,
@@ -19,6 +21,7 @@ use std::{
 use cache_aside::{Cache, Source};
 use redis::Connection;
 use support::{Server, load_loaf, loaf, until};
+use times::{median, timed};
 
 const CALLS: [&str; 6] = [
     "`PING`",
@@ -36,7 +39,10 @@ fn main() {
     let server = Server::start_on_port();
     let networks = [500, 2_000].map(Duration::from_micros);
     let [near, far] = networks.map(|round_trip| measured(&server, round_trip, rounds));
-    println!("\n| call | 0.5 ms | 2 ms |\n|---|---:|---:|");
+    println!(
+        "\n| call | {:?} | {:?} |\n|---|---:|---:|",
+        networks[0], networks[1]
+    );
     for (call, (near, far)) in CALLS.iter().zip(near.iter().zip(far)) {
         println!("| {call} | {near:.2} | {far:.2} |");
     }
@@ -57,7 +63,7 @@ fn measured(server: &Server, round_trip: Duration, rounds: usize) -> [f64; CALLS
         .unwrap()
         .get_connection()
         .unwrap();
-    let mut times: [Vec<Duration>; CALLS.len()] = Default::default();
+    let mut times: [Vec<f64>; CALLS.len()] = Default::default();
     for _ in 0..rounds {
         let ping = timed(|| ping(&mut bare));
         let hit = timed(|| hit(&cache));
@@ -67,23 +73,17 @@ fn measured(server: &Server, round_trip: Duration, rounds: usize) -> [f64; CALLS
         let write = timed(|| write(&cache));
         let waited = wait(&cache, &other, 4 * round_trip);
         for (times, time) in times.iter_mut().zip([ping, hit, miss, invalidate, write]) {
-            times.push(time);
+            times.push(time.as_secs_f64());
         }
-        times[5].extend(waited);
+        times[5].extend(waited.as_ref().map(Duration::as_secs_f64));
     }
     let medians = times.map(|mut times| {
-        times.sort_unstable();
-        times
-            .get(times.len() / 2)
-            .map_or(f64::NAN, Duration::as_secs_f64)
+        if times.is_empty() {
+            return f64::NAN;
+        }
+        median(&mut times)
     });
     medians.map(|median| median / medians[0])
-}
-
-fn timed(call: impl FnOnce()) -> Duration {
-    let began = Instant::now();
-    call();
-    began.elapsed()
 }
 
 fn ping(bare: &mut Connection) {
@@ -108,8 +108,9 @@ fn write(cache: &Cache) {
     assert!(written.invalidation_error().is_none());
 }
 
-/// How long after the end of a load a caller of another process has the record. It begins to wait
-/// `meanwhile`. `None`: it came after the load.
+/// How long after the end of a load a caller has the record who waits for it through another cache,
+/// as in another process. The load takes `meanwhile`, and the caller comes when it begins. `None`:
+/// the caller came too late.
 fn wait(leader: &Cache, waiter: &Cache, meanwhile: Duration) -> Option<Duration> {
     leader.invalidate("waited").unwrap();
     let (loads, ended) = (Barrier::new(2), Mutex::new(Instant::now()));

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -45,8 +45,10 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, way: Duration) {
         for (due, bytes) in arrived {
             thread::sleep(due.saturating_duration_since(Instant::now()));
             if to.write_all(&bytes).is_err() {
-                return;
+                break;
             }
         }
+        // Ends the other direction, too.
+        let _ = to.shutdown(Shutdown::Both);
     });
 }

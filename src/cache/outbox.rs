@@ -1,4 +1,4 @@
-//! The caches of an outbox relay.
+//! Makes caches targets of an outbox relay.
 
 use std::collections::BTreeSet;
 

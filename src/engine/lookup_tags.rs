@@ -1,6 +1,6 @@
 //! What a lookup knows of its tags, and the rules by which an entry is good for it.
 //!
-//! `lua/README.md` has the reasons for the rules. Called by the engine. Pure: sends nothing.
+//! `lua/README.md` has the reasons for the rules. Sends nothing.
 
 use std::{collections::HashSet, sync::Arc};
 

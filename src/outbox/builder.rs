@@ -39,7 +39,7 @@ impl OutboxRelay {
 }
 
 impl<O: Outbox> OutboxRelayBuilder<O> {
-    /// Adds what the relay invalidates.
+    /// Adds a target to invalidate.
     pub(crate) fn target(mut self, target: impl RelayTarget + 'static) -> OutboxRelayBuilder<O> {
         self.targets.push(Arc::new(target));
         self

@@ -138,7 +138,7 @@ impl<'a, O: Outbox> Rounds<'a, O> {
         if entries.len() < BATCH {
             self.counted = None;
         } else {
-            // What the last count said, less what was acknowledged since.
+            // The last count, minus the entries that were acknowledged since.
             waiting = waiting.max(self.relay.progress.lag().entries);
             if let Some(count) = self.count(names) {
                 waiting = waiting.max(count);
@@ -173,10 +173,10 @@ impl<'a, O: Outbox> Rounds<'a, O> {
 }
 
 impl Lag {
-    /// The lag after so many entries were acknowledged, if this one is the next.
+    /// The lag after `done` entries were acknowledged. `next`: the first entry that is left.
     fn after(self, done: usize, next: Option<&OutboxEntry>) -> Lag {
         let entries = self.entries.saturating_sub(as_u64(done));
-        // Of entries that were not read, no age is known; they are younger than those that were.
+        // Entries that were not read are younger than those that were. Their age is unknown.
         let oldest = if entries == 0 { None } else { oldest(next) };
         Lag { entries, oldest }
     }

@@ -58,7 +58,7 @@ pub(super) fn run<O: Outbox>(
 }
 
 /// Says at its drop that the thread has ended. It is dropped after the outbox: a program may want
-/// to delete the file of that.
+/// to delete the file of the outbox then.
 struct End<'a>(&'a Relay);
 
 impl Drop for End<'_> {

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// A cache whose records a relay invalidates.
 pub(crate) trait RelayTarget: Send + Sync {
-    /// The name that entries have.
+    /// The name by which entries refer to it.
     fn name(&self) -> &str;
 
     /// Fails if the cache can have no record with this id.

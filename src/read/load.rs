@@ -1,6 +1,7 @@
 //! Runs the loader, and decides what is cached of its result.
 //!
-//! Called by both drivers. Sends nothing. Knows no states of a lookup.
+//! Called by both drivers. Sends nothing but the request that lengthens the lives of tags. Knows no
+//! states of a lookup.
 
 use std::time::{Duration, Instant};
 

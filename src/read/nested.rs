@@ -1,6 +1,6 @@
 //! Whether this thread is inside a load.
 //!
-//! Called by [`load_turn`](super::load_turn): a load inside another load must not wait for a
+//! [`load_turn`](super::load_turn) asks: a load inside another load must not wait for a
 //! permit.
 
 use std::cell::Cell;

@@ -8,7 +8,8 @@ use super::{
     broken::Broken,
     connection::Connection,
     error::{PoolExhausted, Timeout},
-    pool::{Connections, RetryPolicy},
+    pool::Connections,
+    run_request::RetryPolicy,
 };
 use crate::store::{Failure, FailureKind};
 

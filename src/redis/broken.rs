@@ -1,6 +1,6 @@
 //! A request that failed on a connection.
 //!
-//! Called by the pool and by the requests that repeat themselves.
+//! Used by what runs requests, and by those who repeat them.
 
 use crate::store::Failure;
 

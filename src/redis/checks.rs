@@ -4,14 +4,15 @@
 //! works. A connection that is neither a [suspect](super::suspects) nor due for a check of its
 //! [role](super::moved_address) costs two atomic loads.
 //!
-//! Called by the pool, and by the thread that notices a moved address.
+//! Called before each request, and by the thread that notices a moved address.
 
 use super::{
     connect::role_now,
     connection::Connection,
     error::Timeout,
     manager::PooledConnection,
-    pool::{ConnectionGuard, Connections, RetryPolicy},
+    pool::{ConnectionGuard, Connections},
+    run_request::RetryPolicy,
     server_identity::Role,
     suspects::Verdict,
 };

@@ -10,7 +10,7 @@ use redis::{Cmd, RedisError, RedisResult, Value, cmd, from_redis_value};
 use super::{
     connection::Connection,
     invalid_reply::invalid_reply,
-    pipeline::{self, LARGE_REPLIES},
+    pipeline::{self, FEW_REQUESTS},
     script::reply,
 };
 use crate::{
@@ -79,7 +79,7 @@ pub(crate) fn replies(
     connection: &mut Connection,
     commands: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Vec<RedisResult<Value>>> {
-    let replies = pipeline::stream(connection, LARGE_REPLIES, commands)?;
+    let replies = pipeline::stream(connection, FEW_REQUESTS, commands)?;
     Ok(replies.into_iter().map(Value::extract_error).collect())
 }
 

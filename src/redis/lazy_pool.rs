@@ -6,7 +6,7 @@
 //! linked through their stacks. A fork copies the table, but not the threads. In the child, new
 //! threads get the same stacks, and the first one that waits may fail, or search for ever.
 //!
-//! Called by `pool.rs`. Knows no addresses and sends nothing.
+//! Knows no addresses and sends nothing.
 
 use std::{
     io,

@@ -33,7 +33,7 @@ pub(crate) mod redact;
 pub(crate) mod reply_size;
 pub(crate) mod request_batcher;
 pub(crate) mod resolver;
-mod run_request;
+pub(crate) mod run_request;
 pub(crate) mod script;
 #[cfg_attr(
     not(feature = "cluster"),

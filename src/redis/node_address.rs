@@ -1,6 +1,6 @@
 //! The address of a node of a cluster, as other nodes report it.
 //!
-//! Used by all files of the cluster. Sends nothing.
+//! Sends nothing.
 
 use std::fmt;
 

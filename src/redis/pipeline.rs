@@ -5,7 +5,9 @@
 //! bounded buffers. (redis-rs itself sends the whole pipeline before it reads anything.) Third,
 //! each reply belongs to its request, if a pipeline ended without an error: its last request is a
 //! `PING` with a number. If a reply was lost or came twice, the last reply is not that number.
-//! Called by all requests of several commands.
+//! Two cases have no such proof: the requests that begin a connection, and a server or proxy that
+//! does not answer a `PING` with its number. (A single command needs none: its reply is checked when
+//! the request ends.) Called by all requests of several commands.
 
 mod transaction;
 
@@ -34,7 +36,7 @@ pub(crate) struct Window {
 }
 
 /// For a few requests.
-pub(crate) const LARGE_REPLIES: Window = Window {
+pub(crate) const FEW_REQUESTS: Window = Window {
     requests: 64 << 10,
     reply: None,
     has_ping: true,
@@ -43,20 +45,21 @@ pub(crate) const LARGE_REPLIES: Window = Window {
 /// For the requests that begin a connection. The user may not be logged in yet.
 pub(crate) const FIRST_REQUESTS: Window = Window {
     has_ping: false,
-    ..LARGE_REPLIES
+    ..FEW_REQUESTS
 };
 
 /// If the reply is a number or a few words. Such replies are small, so more requests fit into the
 /// buffers.
 pub(crate) const SMALL_REPLIES: Window = Window {
     requests: 256 << 10,
-    ..LARGE_REPLIES
+    ..FEW_REQUESTS
 };
 
 /// How many bytes of records may be requested before the first one is read, unless one record is
 /// larger. The server keeps them in memory until then. It closes a connection that exceeds its
 /// `client-output-buffer-limit`, which is rarely less than this. Without a limit, it evicts other
-/// records to make room. This much is on its way longer than a request from afar.
+/// records to make room. Sending this much takes longer than a round trip, so the connection is
+/// never idle.
 const RECORDS_AHEAD: usize = 2 << 20;
 
 impl Window {
@@ -64,7 +67,7 @@ impl Window {
     pub(crate) fn of_records(bytes: usize) -> Window {
         Window {
             reply: Some(bytes),
-            ..LARGE_REPLIES
+            ..FEW_REQUESTS
         }
     }
 
@@ -99,7 +102,7 @@ pub(crate) fn stream(
 }
 
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
-/// the connection fails. If it fails in any way, the replies may belong to other requests. At most
+/// the connection fails. After an error, the replies may belong to other requests. At most
 /// the window, or one larger command, is sent before the replies to it are read. The connection is
 /// never idle: while one half of the window is answered, the other half is on its way. Not generic,
 /// so it is compiled once.
@@ -144,7 +147,7 @@ pub(crate) fn send_ahead(
     connection: &mut Connection,
     commands: impl Iterator<Item = Cmd>,
 ) -> RedisResult<Option<Unread>> {
-    let window = LARGE_REPLIES;
+    let window = FEW_REQUESTS;
     let (mut request, mut replies) = (Vec::new(), 0);
     for command in commands {
         command.write_packed_command(&mut request);

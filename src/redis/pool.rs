@@ -3,9 +3,9 @@
 //! Guarantees that no caller waits for a connection without a bound. Knows no requests: see
 //! [`run_request`](super::run_request).
 //!
-//! No request is sent to test a connection, neither at checkout nor while it is idle. There are two
-//! exceptions: if the address is checked by [role](super::moved_address), each connection asks for
-//! the role before its next request. So does a [suspect](super::suspects).
+//! No request is sent to test a connection, with two exceptions. If the address is checked by
+//! [role](super::moved_address), each connection asks its server for the role, an idle one at once.
+//! A [suspect](super::suspects) asks before its next request.
 
 use std::{
     sync::Arc,
@@ -32,19 +32,6 @@ use crate::{
 
 /// A server refuses a connection within this time: a hundred round trips to a near server.
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
-
-/// Whether a request may be repeated if its reply is lost. The server may have done the request, or
-/// may do it later, when the network delivers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryPolicy {
-    /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
-    Idempotent,
-    /// A request that arrives late may do harm, and repeating it would make that more probable.
-    Never,
-    /// Not repeated either. Also, until it succeeds, the connection is in a state that other
-    /// requests must not see.
-    Transaction,
-}
 
 /// A connection that returns to its pool when it is dropped.
 pub(crate) struct ConnectionGuard(pub(super) r2d2::PooledConnection<Manager>);

@@ -1,8 +1,8 @@
 //! Opens a new connection after a silence, to see whether the server or only the old connections
 //! are dead.
 //!
-//! Called by the pool. Runs on the threads that open connections, so no caller waits for a name
-//! lookup.
+//! Called after a request that timed out. Runs on the threads that open connections, so no caller
+//! waits for a name lookup.
 
 use std::sync::Arc;
 

@@ -1,11 +1,12 @@
 //! Runs a request on a pooled connection.
 //!
 //! Guarantees that no request waits for a silent server without a bound. A connection on which a
-//! request timed out, failed or panicked is closed and not lent again. Otherwise late bytes of the
-//! reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
-//! calls such a connection open, so the standard manager of r2d2 would lend it.
+//! request timed out, was cut off or panicked is closed and not lent again. Otherwise late bytes of
+//! the reply, or the rest of an incomplete command, would mix with the next request. redis-rs still
+//! calls such a connection open, so the standard manager of r2d2 would lend it. After a refusal,
+//! which is a complete reply, the connection is lent again.
 //!
-//! What is generic here only keeps the value of a request. All else is compiled once.
+//! The generic functions only keep the value of a request. The rest is compiled once.
 
 use std::sync::Arc;
 
@@ -17,14 +18,27 @@ use super::{
     error::{is_broken_off, is_refusal},
     lazy_pool::LazyPool,
     other_server::is_read_only,
-    pool::{ConnectionGuard, Connections, RetryPolicy},
+    pool::{ConnectionGuard, Connections},
     probe::probe,
     server_identity::Role,
 };
 use crate::store::{Failure, FailureKind};
 
+/// Whether a request may be repeated if its reply is lost. The server may have done the request, or
+/// may do it later, when the network delivers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryPolicy {
+    /// Doing it twice, or late, is harmless: it only reads, only deletes, or is fenced by a token.
+    Idempotent,
+    /// A request that arrives late may do harm, and repeating it would make that more probable.
+    Never,
+    /// Not repeated either. Also, until it succeeds, the connection is in a state that other
+    /// requests must not see.
+    Transaction,
+}
+
 /// A request that keeps its value itself. It gets the epoch of its connection.
-pub(super) type DynRequest<'a> = dyn FnMut(&mut Connection, u64) -> RedisResult<()> + 'a;
+type DynRequest<'a> = dyn FnMut(&mut Connection, u64) -> RedisResult<()> + 'a;
 
 impl Connections {
     /// Runs a request on a pooled connection. A repeatable request runs once more on another

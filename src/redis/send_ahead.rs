@@ -15,7 +15,8 @@ use super::{
     broken::Broken,
     connection::Connection,
     pipeline::{self, Unread},
-    pool::{ConnectionGuard, Connections, RetryPolicy},
+    pool::{ConnectionGuard, Connections},
+    run_request::RetryPolicy,
 };
 
 /// The most bytes of replies that may wait on a connection. The buffers of a socket have room for

@@ -13,8 +13,8 @@
 //!
 //! Guarantees that no request waits on a suspect while the new connection is being opened.
 //!
-//! Used by the pool and its manager. Opens and sends nothing. No other lock is taken, and nothing
-//! is sent or logged, while its lock is held.
+//! Used by what opens, checks and uses the connections of a pool. Opens and sends nothing. No other
+//! lock is taken, and nothing is sent or logged, while its lock is held.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

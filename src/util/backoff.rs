@@ -5,7 +5,7 @@
 //! [`shortened`](super::random::shortened).
 //! [`WorkerContext::pause`](super::worker::WorkerContext::pause) does that.
 //!
-//! Used by the retry worker, pools, listeners and cluster redirections.
+//! Used by the retry worker, pools, listeners, cluster redirections and the outbox.
 
 use std::time::Duration;
 

@@ -348,9 +348,9 @@ fn spawn(
         })
 }
 
-/// A port that no other process of the tests gets while this one runs, also not while its server is
-/// down. Nor does anybody listen 10,000 above it, where a node of a cluster does. Both are below the
-/// range of outgoing connections, which could take one.
+/// Reserves a port until this process ends: no other process of the tests gets it, even while its
+/// server is down. The port 10,000 above it, where a node of a cluster listens to other nodes, is
+/// free now. Both are below the range of outgoing connections.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 10_000;

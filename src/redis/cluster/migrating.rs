@@ -33,7 +33,7 @@ use crate::{
     redis::{
         command::{self, incomplete},
         connection::Connection,
-        pool::RetryPolicy,
+        run_request::RetryPolicy,
         script::{args, truth},
         single::RedisStore,
     },

@@ -1,6 +1,6 @@
 //! One node of a cluster: its store, and whether it answers.
 //!
-//! Called by the store on a cluster and by the topology. Knows neither slots nor other nodes.
+//! Called by the store on a cluster and by the topology. Knows nothing of other nodes.
 //!
 //! No user code runs under its lock, which guards an instant.
 
@@ -19,7 +19,8 @@ use super::slots::{Range, ranges};
 use crate::{
     redis::{
         endpoint::Endpoint, error::Timeout, invalid_reply::invalid_reply, lazy_pool::LazyPool,
-        node_address::NodeAddress, pool::RetryPolicy, single::RedisStore, timeouts::Timeouts,
+        node_address::NodeAddress, run_request::RetryPolicy, single::RedisStore,
+        timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
     util::breaker::Breaker,

@@ -1,5 +1,5 @@
-//! The recovery of a cluster: one thread that does a task until it succeeds. The topology says what
-//! the task is.
+//! The recovery of a cluster: runs a task on one thread until it succeeds. The topology supplies
+//! the task.
 //!
 //! Called by the topology and by the store on a cluster. Guarantees that no caller waits for it. If
 //! no thread can be started, a later request tries again.

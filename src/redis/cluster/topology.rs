@@ -147,7 +147,8 @@ impl Topology {
     /// Call this with `rebuilding` held.
     pub(super) fn replace(&self, map: SlotMap) {
         let before = mem::replace(&mut *self.map.write(), Arc::new(map));
-        // Closes the connections to nodes that are gone. Lookups do not wait for that.
+        // Dropped with the lock of the map released. The last user of a node closes its
+        // connections.
         drop(before);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A server closes the connection in the middle of a value that is longer than its
 //! `proto-max-bulk-len`. A managed service or a proxy may have its own limit. To the client, that
-//! looks like a lost server. The pool distinguishes the two: see `broken.rs`. Such a record is also
+//! looks like a lost server. `availability.rs` distinguishes the two. Such a record is also
 //! not sent repeatedly, because each attempt costs the pool its connections. The cache cannot ask
 //! for the limit, because an ACL may deny it `CONFIG`.
 //!
@@ -21,8 +21,8 @@ use crate::{
         connection::Connection,
         connection::limits::reply_bytes,
         error::{is_lost, is_protocol_error, redis_error},
-        pool::RetryPolicy,
         reply_size::bytes,
+        run_request::RetryPolicy,
     },
     store::{BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one},
 };

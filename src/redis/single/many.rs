@@ -15,7 +15,7 @@ use crate::{
         connection::Connection,
         error::is_refusal,
         pipeline::{SMALL_REPLIES, Window},
-        pool::RetryPolicy,
+        run_request::RetryPolicy,
         script::{Script, args, call_all, reply},
     },
     store::{

@@ -27,7 +27,7 @@ pub(crate) use self::store::RedisStore;
 use super::{
     command,
     connection::Connection,
-    pool::RetryPolicy,
+    run_request::RetryPolicy,
     script::{args, reply},
     tracking::{self, TrackedPrefix},
 };

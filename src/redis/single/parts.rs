@@ -13,7 +13,7 @@ use crate::{
         connection::Connection,
         error::is_refusal,
         pipeline::{self, Window},
-        pool::RetryPolicy,
+        run_request::RetryPolicy,
     },
     store::Failure,
 };
@@ -41,7 +41,7 @@ impl RedisStore {
         let expected = commands.size_hint().0;
         let wait = self.connections.timeouts().checkout;
         self.read_part(expected, read, |hand_on| {
-            // Runs once: the connection was checked before.
+            // `run_once_on` calls it at most once.
             let mut run = |connection: &mut Connection, _| {
                 pipeline::stream_to(connection, window, &mut commands, &mut *hand_on)
             };

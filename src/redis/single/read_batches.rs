@@ -16,7 +16,7 @@ use crate::{
     redis::{
         broken::Broken,
         command::{read_answer, read_commands},
-        pool::RetryPolicy,
+        run_request::RetryPolicy,
         send_ahead::SentAhead,
     },
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},

@@ -1,6 +1,6 @@
 //! Sends requests of many threads to one server: each alone if a connection is free, otherwise
-//! together with all requests that wait for one. Beyond the [limit](crate::redis::concurrency_limit), no
-//! connection counts as free.
+//! together with all requests that wait for one. Beyond the
+//! [limit](crate::redis::concurrency_limit), no connection counts as free.
 //!
 //! Called by the store on one server. Knows nothing of the requests' content.
 
@@ -20,9 +20,10 @@ use crate::{
         broken::Broken,
         connection::Connection,
         error::{QueuedTimeout, is_refusal},
-        pipeline::{self, LARGE_REPLIES},
-        pool::{ConnectionGuard, RetryPolicy},
+        pipeline::{self, FEW_REQUESTS},
+        pool::ConnectionGuard,
         request_batcher::{Batch, BatchOutcome, Combiner, Deadlines, JoinOutcome},
+        run_request::RetryPolicy,
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
@@ -183,7 +184,7 @@ impl RedisStore {
         };
         pipeline::stream_to(
             connection,
-            LARGE_REPLIES,
+            FEW_REQUESTS,
             &mut commands.into_iter(),
             &mut keep,
         )?;

@@ -18,8 +18,8 @@ use crate::{
     redis::{
         command::incomplete,
         connection::Connection,
-        pipeline::{self, LARGE_REPLIES},
-        pool::RetryPolicy,
+        pipeline::{self, FEW_REQUESTS},
+        run_request::RetryPolicy,
         script::{tags, truth},
     },
     store::{Entry, Failure, TagKeys, TagValues, TaggedStore, TtlRemaining},
@@ -47,7 +47,7 @@ impl TaggedStore for RedisStore {
             let commands = tagged_commands(data, with_ttl, keys);
             // The replies to `MGET` and `HGETALL` have one form. The `PING` at the end shows that
             // none is missing.
-            let replies = pipeline::stream(connection, LARGE_REPLIES, commands)?;
+            let replies = pipeline::stream(connection, FEW_REQUESTS, commands)?;
             let replies = replies.into_iter().map(Value::extract_error);
             tagged_answer(with_ttl, keys, replies, &self.queues)
         };

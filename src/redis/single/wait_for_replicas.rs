@@ -18,7 +18,7 @@ use redis::{RedisResult, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::{connection::Connection, pool::RetryPolicy},
+    redis::{connection::Connection, run_request::RetryPolicy},
     store::{Failure, FailureKind},
     util::limits::millis,
 };
