@@ -124,9 +124,9 @@ impl ConcurrencyLimit {
         permit
     }
 
-    /// No wake-up is lost. This caller is counted before it looks for a permit, and a permit is freed
-    /// before its owner looks for waiting callers. So one of the two sees the other. If it is the
-    /// owner, it passes the gate before it notifies: by then this caller waits.
+    /// No wake-up is lost. This caller is counted before it looks for a permit, and a permit is
+    /// freed before its owner looks for waiting callers. So one of the two sees the other. If it is
+    /// the owner, it passes the gate before it notifies: by then this caller waits.
     fn wait(&self, until: Instant) -> Permit<'_> {
         let mut gate = self.gate.lock();
         loop {

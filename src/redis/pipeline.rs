@@ -6,8 +6,8 @@
 //! each reply belongs to its request, if a pipeline ended without an error: its last request is a
 //! `PING` with a number. If a reply was lost or came twice, the last reply is not that number.
 //! Two cases have no such proof: the requests that begin a connection, and a server or proxy that
-//! does not answer a `PING` with its number. (A single command needs none: its reply is checked when
-//! the request ends.) Called by all requests of several commands.
+//! does not answer a `PING` with its number. (A single command needs none: its reply is checked
+//! when the request ends.) Called by all requests of several commands.
 
 mod transaction;
 
@@ -102,10 +102,10 @@ pub(crate) fn stream(
 }
 
 /// Sends commands and passes on their replies as they arrive, including error replies. It ends when
-/// the connection fails. After an error, the replies may belong to other requests. At most
-/// the window, or one larger command, is sent before the replies to it are read. The connection is
-/// never idle: while one half of the window is answered, the other half is on its way. Not generic,
-/// so it is compiled once.
+/// the connection fails. After an error, the replies may belong to other requests. At most the
+/// window, or one larger command, is sent before the replies to it are read. The connection is never
+/// idle: while one half of the window is answered, the other half is on its way. Not generic, so it
+/// is compiled once.
 pub(crate) fn stream_to(
     connection: &mut Connection,
     window: Window,

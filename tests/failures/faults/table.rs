@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = TIMEOUT.saturating_add(TIMEOUT);
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// The message after a timeout.
-pub(crate) const SILENCE: &str = "no answer within 300ms";
+pub(crate) const SILENCE: &str = "no answer within 1s";
 
 /// The delay that a busy machine may add to a call.
 const ROOM: Duration = Duration::from_secs(2);
