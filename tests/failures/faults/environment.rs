@@ -25,7 +25,10 @@ use crate::{
 /// a working server on a busy machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same, where no call should ever wait for one. A call that does is detected.
+/// How long a fault lasts that cannot be ended early: longer than two requests and a lookup wait.
+pub(crate) const LASTING: Duration = Duration::from_secs(8);
+
+/// A timeout, where no call should ever wait for one. A call that does is detected.
 pub(crate) const NEVER: Duration = Duration::from_secs(5);
 
 /// Short, because after some faults a lease stays until it lapses.

@@ -1,7 +1,7 @@
 //! Rows: the server dies, stops, or forgets.
 
 use super::{
-    environment::{Environment, Wire},
+    environment::{Environment, LASTING, Wire},
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded, NoRecord},
@@ -106,7 +106,9 @@ fn a_server_that_is_paused_costs_no_more_than_the_timeouts() {
         fault: "`CLIENT PAUSE`",
         wire: Wire::Direct,
         // It cannot be ended early: that command would have to wait as well.
-        begins: |environment| environment.tell(&["CLIENT", "PAUSE", "2000"]),
+        begins: |environment| {
+            environment.tell(&["CLIENT", "PAUSE", &LASTING.as_millis().to_string()]);
+        },
         ends: |environment| environment.tell(&["PING"]),
         answers: [Degraded, Degraded, Failed, Deferred, Failed],
         because: SILENCE,

@@ -1,10 +1,8 @@
 //! Rows: the system has no more threads, or its resolver is slow. Each runs in its own process, in
 //! which functions of the system are replaced.
 
-use std::time::Duration;
-
 use super::{
-    environment::Wire,
+    environment::{LASTING, Wire},
     table::{
         AT_ONCE,
         Answer::{Deferred, Degraded, Done, Failed, Hit, Loaded},
@@ -12,9 +10,6 @@ use super::{
     },
 };
 use crate::{child, system};
-
-/// Longer than all that a call may wait for.
-const LOOKUP: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_system_without_threads_delays_no_call() {
@@ -48,7 +43,7 @@ fn a_slow_resolver_costs_no_more_than_the_timeouts() {
         fault: "connections closed, and the resolver is slow",
         wire: Wire::Named,
         begins: |environment| {
-            system::lookups_take(LOOKUP);
+            system::lookups_take(LASTING);
             environment.tell(&["CLIENT", "KILL", "TYPE", "normal"]);
         },
         ends: |_| system::is_well(),
