@@ -173,7 +173,8 @@ impl Environment {
         }
     }
 
-    /// Steps the server's clock by an hour, after a process has died during the load of each record.
+    /// Steps the server's clock by this many seconds, after a process has died during the load of
+    /// each record.
     pub(crate) fn die_in_mid_load_and_step_clock(&mut self, step: i64) {
         for cell in &self.cells {
             let keys = Keys::of(cell.data_key());
