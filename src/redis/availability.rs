@@ -1,6 +1,6 @@
 //! What the failure of a request, or of the wait for a connection, says about the server.
 //!
-//! Called by the pool and by the requests that repeat themselves.
+//! Called by the pool, by what runs requests, and by those who repeat them.
 
 use redis::cmd;
 
