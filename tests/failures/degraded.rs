@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Server, chain, free_port, load_loaf, loaf, until};
+use crate::support::{Server, chain, free_port, load_loaf, loaf, until, until_recovered};
 use cache_aside::{Cache, Error, LoadingCache, Redis, RedisBuilder, Source, TtlRemaining};
 
 /// Short enough for a test, long enough for a server that works.
@@ -221,7 +221,7 @@ fn a_pool_without_a_free_connection_degrades_the_lookup() {
         })
         .unwrap();
     // The invalidation is replayed when the connection is free again.
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     assert_eq!(
         cache.get("p-001", load_loaf).unwrap().source(),
         Source::Loaded

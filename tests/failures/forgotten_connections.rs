@@ -13,7 +13,7 @@ use cache_aside::{Cache, Redis, RedisBuilder, Source};
 use crate::{
     broken_connections::use_all_connections,
     relay::Relay,
-    support::{Server, load_loaf, loaf, until},
+    support::{Server, load_loaf, loaf, until, until_recovered},
 };
 
 const POOL: u32 = 16;
@@ -73,8 +73,7 @@ fn forget(callers: u32) -> (Cache, Seen) {
     });
     let seen = seen.into_inner().unwrap();
     println!("{callers} callers: {seen:?}");
-    until(|| cache.stats().invalidations_pending == 0);
-    assert!(!cache.stats().breaker_open);
+    until_recovered(&cache);
     assert_eq!(cache.get("p-001", load_loaf).unwrap().source(), Source::Hit);
     (cache, seen)
 }

@@ -18,7 +18,7 @@ use cache_aside::{Cache, LoadContext, Record, Redis, Source};
 
 use crate::{
     fake,
-    support::{chain, free_port, until},
+    support::{chain, free_port, until, until_recovered},
 };
 
 /// The replies of the server to these commands, instead of the correct ones.
@@ -212,7 +212,7 @@ fn an_invalidation_whose_reply_is_neither_0_nor_1_stays_pending() {
         assert_eq!(cache.stats().invalidations_pending, 2);
         assert_eq!(get(&cache), ("2".to_owned(), Source::Degraded));
         server.is_well();
-        until(|| cache.stats().invalidations_pending == 0);
+        until_recovered(&cache);
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::proxy::{Harm, Proxy, Which};
-use crate::support::{Server, chain, free_port, load_loaf, until};
+use crate::support::{Server, chain, free_port, load_loaf, until, until_recovered};
 use cache_aside::{Cache, Error, Record, Redis, RedisBuilder, Source, TtlRemaining};
 
 /// Short enough for a test, long enough for a server that works.
@@ -214,14 +214,14 @@ fn what_an_invalidation_could_not_end_is_not_read_before_it_has_been_replayed() 
         });
         thread::sleep(2 * TIMEOUT);
         server.thaw();
-        until(|| cache.stats().invalidations_pending == 0);
+        until_recovered(&cache);
         done.store(1, SeqCst);
     });
     let seen = seen.into_inner().unwrap();
     assert!(!seen.is_empty() && seen.iter().all(|record| **record == version(2)));
-    let stats = cache.stats();
-    assert_eq!(stats.invalidations_remembered, 1);
-    assert_eq!(stats.invalidations_replayed, 1);
+    assert_eq!(cache.stats().invalidations_remembered, 1);
+    // It is counted after it has been removed from those that are pending.
+    until(|| cache.stats().invalidations_replayed == 1);
     // It is removed for all processes.
     let found = other.get("p-001", load(2)).unwrap();
     assert_eq!(**found.record().unwrap(), version(2));
@@ -235,8 +235,7 @@ fn a_remembered_invalidation_is_replayed_though_nobody_asks_for_anything() {
     server.kill();
     assert!(cache.invalidate("p-001").is_err());
     server.start_again();
-    until(|| cache.stats().invalidations_pending == 0);
-    assert!(!cache.stats().breaker_open);
+    until_recovered(&cache);
     assert_eq!(
         other.ttl_remaining("p-001").unwrap(),
         TtlRemaining::NoSuchKey
@@ -304,7 +303,7 @@ fn other_records_are_read_from_redis_while_one_waits_for_its_invalidation() {
     );
     assert!(cache.get("p-002", load(2)).unwrap().is_hit());
     server.set_user(&["+evalsha"]);
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     let found = cache.get("p-001", load(2)).unwrap();
     assert_eq!(found.source(), Source::Loaded);
 }
@@ -321,8 +320,9 @@ fn an_invalidation_that_is_refused_does_not_hold_up_the_others() {
     assert!(allowed.invalidate("p-001").is_err());
     assert!(refused.invalidate("p-001").is_err());
     server.set_user(&["resetkeys", "~a:*", "~lock:{a:*", "+evalsha"]);
-    until(|| allowed.stats().invalidations_pending == 1);
-    assert_eq!(allowed.stats().invalidations_replayed, 1);
+    // Each is counted after it has been removed from those that are pending.
+    until(|| allowed.stats().invalidations_replayed == 1);
+    assert_eq!(allowed.stats().invalidations_pending, 1);
     allowed.get("p-001", load_loaf).unwrap();
     assert!(allowed.get("p-001", load_loaf).unwrap().is_hit());
 }

@@ -19,7 +19,10 @@ use cache_aside::{
     },
 };
 
-use crate::{delegate::delegate, support::until};
+use crate::{
+    delegate::delegate,
+    support::{until, until_recovered},
+};
 
 /// While this is set, what the test has installed panics.
 static ARMED: AtomicBool = AtomicBool::new(false);
@@ -302,7 +305,7 @@ fn survive(step: Step, (name, call, pending): Call) {
     assert!(catch_unwind(AssertUnwindSafe(|| cache.get("new", load))).is_err());
 
     store.is_broken.store(false, SeqCst);
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     if pending.is_some() {
         until(|| {
             let (version, source) = read("x");

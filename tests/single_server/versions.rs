@@ -232,7 +232,7 @@ fn the_replay_of_an_invalidation_makes_the_floor_unknown() {
     assert_eq!(found.source(), Source::Degraded);
     assert_eq!(seen, [(None, true)]);
     server.thaw();
-    crate::support::until(|| cache.stats().invalidations_pending == 0);
+    crate::support::until_recovered(&cache);
     let store = Redis::builder(server.url()).build().unwrap().store();
     let keys = Keys::of("test:p-001".to_owned()).with_floor(LAG);
     let answer = store

@@ -411,6 +411,15 @@ pub fn until(condition: impl Fn() -> bool) {
     }
 }
 
+/// Waits until the cache has recovered: no invalidation is pending, and the breaker is closed. It
+/// closes after the last invalidation is replayed, so neither tells of the other.
+pub fn until_recovered<R>(cache: &Cache<R>) {
+    until(|| {
+        let stats = cache.stats();
+        stats.invalidations_pending == 0 && !stats.breaker_open
+    });
+}
+
 /// An error and all its causes, as `anyhow` prints them with `{:#}`. It leaves nothing out: what an
 /// error and its source both print is there twice.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {

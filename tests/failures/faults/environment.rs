@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::leave_a_lease,
     proxy::{Harm, Proxy, Which},
-    support::{Server, acl, until},
+    support::{Server, acl, until_recovered},
 };
 
 /// Each timeout of a cache, where a row is about timeouts: short enough for a test, long enough for
@@ -334,10 +334,7 @@ impl Cell {
 
     /// Until all pending invalidations are replayed.
     pub(crate) fn wait_until_all_is_well(&self) {
-        until(|| {
-            let stats = self.cache.stats();
-            stats.invalidations_pending == 0 && !stats.breaker_open
-        });
+        until_recovered(&self.cache);
     }
 
     pub(crate) fn data_key(&self) -> String {

@@ -20,7 +20,10 @@ use cache_aside::{
 };
 
 use super::{MS, bypass::version};
-use crate::{delegate::delegate, support::until};
+use crate::{
+    delegate::delegate,
+    support::{until, until_recovered},
+};
 
 /// The store in memory, whose scans and invalidations can fail.
 struct Failing {
@@ -276,7 +279,7 @@ fn an_invalidation_is_replayed_while_a_clear_is_repeated() {
     })
     .recv_timeout(MS(60_000))
     .unwrap();
-    until(|| other.stats().invalidations_pending == 0);
+    until_recovered(&other);
     assert!(is_bypassed(&cleared), "the scan has not ended");
 }
 
@@ -338,7 +341,7 @@ fn too_many_pending_invalidations_delete_no_other_key_unless_the_caller_clears()
         assert!(cache.invalidate(format!("other {id}")).is_err());
     }
     store.invalidations_fail.store(false, SeqCst);
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     assert!(is_bypassed(&cache));
     assert_eq!(store.scans.load(SeqCst), 0);
     assert!(store.within.ttl("test:kept").unwrap().left().is_some());
@@ -359,7 +362,7 @@ fn a_clear_ends_the_bypass_of_a_longer_prefix_and_not_of_a_shorter_one() {
             assert!(cache.invalidate(id).is_err());
         }
         store.invalidations_fail.store(false, SeqCst);
-        until(|| cache.stats().invalidations_pending == 0);
+        until_recovered(cache);
     };
     overflow(&long);
     assert!(is_bypassed(&long) && !is_bypassed(&short));

@@ -19,7 +19,10 @@ use cache_aside::{
 };
 
 use super::{MS, bypass::version};
-use crate::{delegate::delegate, support::until};
+use crate::{
+    delegate::delegate,
+    support::{until, until_recovered},
+};
 
 /// The store in memory. While it is broken, each step that ends a record panics.
 struct Fragile {
@@ -169,7 +172,7 @@ impl Shop {
             assert_eq!(self.read_id(id), ("2".to_owned(), Source::Degraded), "{id}");
         }
         self.store.is_broken.store(false, SeqCst);
-        until(|| self.cache.stats().invalidations_pending == 0);
+        until_recovered(&self.cache);
         for id in ids {
             until(|| {
                 let (version, source) = self.read_id(id);
@@ -325,7 +328,7 @@ fn of_a_batch_that_panics_also_what_was_not_sent_yet_is_remembered() {
     let (version, source) = shop.read_id(last);
     assert_eq!((version.as_str(), source), ("2", Source::Degraded));
     shop.store.is_broken.store(false, SeqCst);
-    until(|| shop.cache.stats().invalidations_pending == 0);
+    until_recovered(&shop.cache);
     assert_eq!(shop.read_id(last).0, "2");
 }
 
@@ -335,7 +338,7 @@ fn after_a_clear_that_panics_nothing_old_is_read() {
     shop.panics(Cache::clear);
     assert_eq!(shop.read(), ("2".to_owned(), Source::Degraded));
     shop.store.is_broken.store(false, SeqCst);
-    until(|| shop.cache.stats().invalidations_pending == 0);
+    until_recovered(&shop.cache);
     shop.cache.clear().unwrap();
     assert_eq!(shop.read(), ("2".to_owned(), Source::Loaded));
     assert_eq!(shop.read(), ("2".to_owned(), Source::Hit));

@@ -15,7 +15,7 @@ use cache_aside::{
 use super::{builder, load, pool, record, value};
 use crate::{
     forked,
-    support::{Server, chain, until},
+    support::{Server, chain, until_recovered},
 };
 
 /// Reads and writes for a while. Each record holds its own id.
@@ -285,6 +285,6 @@ fn pending_invalidations_stay_with_the_parent() {
     child.ends_well();
     assert_eq!(cache.stats().invalidations_pending, 1);
     server.thaw();
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     assert_eq!(value(&cache, "p-1", "2"), "2");
 }

@@ -5,7 +5,7 @@ use cache_aside::Source;
 use super::{builder, load, pool, value};
 use crate::{
     forked,
-    support::{Server, until},
+    support::{Server, until, until_recovered},
 };
 
 #[test]
@@ -21,7 +21,7 @@ fn a_child_reaches_a_server_that_was_away_when_the_cache_was_built() {
         assert!(is_degraded());
         assert!(cache.invalidate("p-1").is_err());
         until(|| !is_degraded());
-        until(|| cache.stats().invalidations_pending == 0);
+        until_recovered(&cache);
         until(|| cache.stats().tracking_live);
         assert_eq!(value(&cache, "p-2", "2"), "2");
     });

@@ -345,8 +345,12 @@ fn outage(stage: &Stage) -> Option<()> {
     let failed = [cache.invalidate("p-001"), cache.invalidate("p-002")];
     stage.server.thaw();
     holds(failed.iter().all(Result::is_err))?;
-    until(|| cache.stats().invalidations_pending == 0 || !stage.denials().is_empty());
-    holds(!cache.stats().breaker_open)
+    let has_recovered = || {
+        let stats = cache.stats();
+        stats.invalidations_pending == 0 && !stats.breaker_open
+    };
+    until(|| has_recovered() || !stage.denials().is_empty());
+    holds(has_recovered())
 }
 
 pub(crate) fn write_through(stage: &Stage) -> Option<()> {

@@ -11,7 +11,7 @@ use std::{
 use cache_aside::{Backend, Cache, Memory, Record, Redis, Source};
 
 use super::{MS, get, load, near, number, settle, version, warm};
-use crate::support::{Server, until};
+use crate::support::{Server, until, until_recovered};
 
 /// Runs the test on a Redis and on a store in memory.
 fn on_both(test: impl Fn(&Backend)) {
@@ -125,7 +125,7 @@ fn a_record_whose_invalidation_failed_is_not_read_near() {
     assert_eq!(get(&cache, 2), (2, Source::Degraded));
     assert_eq!(other(), Source::Near);
     server.thaw();
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     until(|| get(&cache, 3).1 == Source::Near);
     assert_ne!(get(&cache, 3).0, 1);
 }

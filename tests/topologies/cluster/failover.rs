@@ -12,7 +12,7 @@ use std::{
 use cache_aside::{Cache, Lookup, Record, Source};
 
 use super::{DATA, ID, one_of_each};
-use crate::support::{Server, chain, load_loaf, loaf, until};
+use crate::support::{Server, chain, load_loaf, loaf, until, until_recovered};
 use crate::test_cluster::{self as cluster, Cluster};
 
 fn named(id: &str) -> Record {
@@ -54,7 +54,7 @@ fn while_a_master_is_down_the_others_records_are_hits_and_its_own_are_loaded() {
     // Empty, and with its slots.
     cluster.nodes[0].start_again();
     until(|| cache.get(&ids[0], load_loaf).unwrap().is_hit());
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
 }
 
 #[test]

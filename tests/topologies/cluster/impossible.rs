@@ -14,7 +14,7 @@ use std::{
 
 use cache_aside::{Cache, Error, Record, Redis, Source};
 
-use crate::support::{chain, until};
+use crate::support::{chain, until_recovered};
 
 /// The replies of the node to these commands, instead of the correct ones.
 type Answers = Arc<Mutex<HashMap<&'static str, String>>>;
@@ -147,7 +147,7 @@ fn a_redirection_to_nowhere_is_an_invalid_reply_and_the_invalidation_is_remember
             assert!(cache.invalidate_many(["p-001", "p-002"]).is_err());
             assert_eq!(cache.stats().invalidations_pending, 2);
             node.is_well();
-            until(|| cache.stats().invalidations_pending == 0);
+            until_recovered(&cache);
         }
     }
 }
@@ -180,7 +180,7 @@ fn a_redirection_to_port_0_fails_and_the_invalidation_is_remembered() {
     assert!(cache.invalidate("p-001").is_err());
     assert_eq!(get(&cache), ("2".to_owned(), Source::Degraded));
     node.is_well();
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use cache_aside::{Cache, Record, store::Keys};
 
 use super::{DATA, ID, load};
-use crate::support::{chain, load_loaf, loaf, until};
+use crate::support::{chain, load_loaf, loaf, until, until_recovered};
 use crate::test_cluster::{self as cluster, Cluster};
 
 fn waiting(cluster: &Cluster) -> Cache {
@@ -106,7 +106,7 @@ fn replicas_that_lack_an_invalidation_do_not_confirm_it_while_its_slot_is_being_
     );
     assert_eq!(cache.stats().invalidations_pending, 1);
     cluster.nodes[2 + from].thaw();
-    until(|| cache.stats().invalidations_pending == 0);
+    until_recovered(&cache);
     assert!(!cache.invalidate(ID).unwrap());
 }
 
