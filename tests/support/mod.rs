@@ -403,7 +403,7 @@ pub fn load_nothing(_: &str) -> Result<Option<Record>, Infallible> {
 }
 
 /// Waits until another thread or process has reached this point.
-pub fn until(condition: impl Fn() -> bool) {
+pub fn until(mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "waited for 20 s");
