@@ -13,13 +13,15 @@ use std::{
 use redis::{ConnectionAddr, ProtocolVersion, RedisError, RedisResult, Value, cmd};
 
 use super::{
+    address::server_address::ServerAddress,
     connection::Connection,
     error,
     login::log_in,
     pipeline::{self, FIRST_REQUESTS},
-    server_address::ServerAddress,
-    server_identity::{Role, ServerIdentity},
-    server_info::{ServerInfo, hello, hello_as, info},
+    server::{
+        identity::{Role, ServerIdentity},
+        info::{ServerInfo, hello, hello_as, info},
+    },
     timeouts::Timeouts,
 };
 

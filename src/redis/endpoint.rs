@@ -9,13 +9,14 @@ use redis::{ConnectionInfo, ProtocolVersion, RedisError, RedisResult};
 #[cfg(feature = "sentinel")]
 use super::sentinel::SentinelMaster;
 use super::{
+    address::{resolver::Resolver, server_address::ServerAddress},
     error::{failure, hint},
     opened::{Destination, Opened, open_at},
-    other_server::is_read_only,
-    resolver::Resolver,
-    server_address::ServerAddress,
-    server_epoch::{Opening, ServerEpoch},
-    server_text::printable,
+    server::{
+        epoch::{Opening, ServerEpoch},
+        other_server::is_read_only,
+        text::printable,
+    },
     timeouts::Timeouts,
 };
 use crate::{error::cause::AtServer, store::Failure};

@@ -10,7 +10,7 @@ use redis::{ConnectionAddr, ErrorKind, RedisConnectionInfo, RedisError, ServerEr
 use super::{
     connection::limits::{ReplyTooLarge, RequestTimeout},
     invalid_reply::{InvalidReply, is_invalid_reply},
-    redact::{without_arguments, without_login},
+    server::redact::{without_arguments, without_login},
 };
 use crate::{
     error::cause::Cause,

@@ -5,7 +5,7 @@ use redis::ServerErrorKind;
 use redis::{ErrorKind, RedisError};
 
 #[cfg(feature = "cluster")]
-use super::{node_address::host_and_port, slot::Slot};
+use super::{address::node_address::host_and_port, slot::Slot};
 
 /// The reply does not fit the request. Has no cause: redis-rs quotes the reply in its error, and
 /// the reply may contain a record.

@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     error::in_reply,
     pipeline::{self, FIRST_REQUESTS},
-    server_info::hello,
+    server::info::hello,
 };
 
 /// Logs in and chooses the database, in one round trip, or in none if neither is necessary.

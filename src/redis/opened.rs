@@ -6,14 +6,15 @@
 use redis::ProtocolVersion;
 
 use super::{
+    address::{resolver::Resolver, server_address::ServerAddress},
     connect::{HelloOptions, Identified, open_and_identify},
     connection::Connection,
     error::unopened,
-    resolver::Resolver,
-    server_address::ServerAddress,
-    server_epoch::{Opening, ServerEpoch},
-    server_identity::Role,
-    server_info::ServerInfo,
+    server::{
+        epoch::{Opening, ServerEpoch},
+        identity::Role,
+        info::ServerInfo,
+    },
     timeouts::Timeouts,
 };
 use crate::{

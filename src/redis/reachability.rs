@@ -10,7 +10,7 @@ use redis::RedisError;
 
 use super::{
     error::{LookupTimeout, Reported, Timeout, io_error},
-    other_server::ServersInTurn,
+    server::other_server::ServersInTurn,
 };
 use crate::{error::cause::AtServer, store::Failure, util::worker::NoThread};
 

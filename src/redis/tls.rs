@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 
-use super::server_address::Tls;
+use super::address::server_address::Tls;
 use crate::{
     error::Error,
     util::limits::{failed, refuse},

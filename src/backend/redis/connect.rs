@@ -19,14 +19,16 @@ use crate::{
     },
     error::Error,
     redis::{
+        address::{
+            server_address::{ServerAddress, Tls},
+            url::Address,
+        },
         endpoint::Endpoint,
-        lazy_pool::check_process,
+        pool::lazy_pool::check_process,
         reachability::is_away,
-        server_address::{ServerAddress, Tls},
-        server_info::ServerMode,
+        server::info::ServerMode,
         single::RedisStore,
         timeouts::SMALLEST_REPLY,
-        url::Address,
     },
     store::{Failure, Store},
     util::{

@@ -9,7 +9,7 @@ use crate::{
     error::cause::chain,
     redis::{
         reachability::{UnreachableAnnounced, is_away},
-        server_info::ServerMode,
+        server::info::ServerMode,
         single::check::CheckedServer,
     },
     store::Failure,

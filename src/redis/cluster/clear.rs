@@ -18,7 +18,7 @@ use redis::cmd;
 
 use super::{ClusterStore, node::Node, slot_map::SlotMap, slots::NodeSlots};
 use crate::{
-    redis::{error, invalid_reply::invalid_reply, run_request::RetryPolicy},
+    redis::{error, invalid_reply::invalid_reply, pool::run_request::RetryPolicy},
     store::{Cursor, Failure, FailureKind, KeyKind, ScanPage},
 };
 

@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     redis::{
+        address::node_address::NodeAddress,
         endpoint::Endpoint,
-        node_address::NodeAddress,
         reachability::{NotReady, is_away},
-        server_text::printable,
+        server::text::printable,
     },
     store::{Failure, FailureKind, token::Token},
     telemetry::trace,

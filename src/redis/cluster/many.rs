@@ -14,7 +14,7 @@ use super::{
     slots::slot_of,
 };
 use crate::{
-    redis::{send_ahead::SentAhead, single::RedisStore},
+    redis::{pool::send_ahead::SentAhead, single::RedisStore},
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining, keys::Keys},
 };
 

@@ -33,7 +33,7 @@ use crate::{
     redis::{
         command::{self, incomplete},
         connection::Connection,
-        run_request::RetryPolicy,
+        pool::run_request::RetryPolicy,
         script::{args, truth},
         single::RedisStore,
     },

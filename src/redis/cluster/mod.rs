@@ -42,7 +42,7 @@ use self::{
     slots::slot_of,
     topology::Topology,
 };
-use super::{server_address::ServerAddress, single::RedisStore};
+use super::{address::server_address::ServerAddress, single::RedisStore};
 use crate::{
     store::{Entry, Failure, FailureKind, Store, TtlRemaining, keys::Keys},
     util::{backoff::Backoff, random::shortened},

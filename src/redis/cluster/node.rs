@@ -18,8 +18,12 @@ use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, ServerErrorKind, Value, c
 use super::slots::{Range, ranges};
 use crate::{
     redis::{
-        endpoint::Endpoint, error::Timeout, invalid_reply::invalid_reply, lazy_pool::LazyPool,
-        node_address::NodeAddress, run_request::RetryPolicy, single::RedisStore,
+        address::node_address::NodeAddress,
+        endpoint::Endpoint,
+        error::Timeout,
+        invalid_reply::invalid_reply,
+        pool::{lazy_pool::LazyPool, run_request::RetryPolicy},
+        single::RedisStore,
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},
@@ -222,7 +226,7 @@ pub(super) mod testing {
     use redis::IntoConnectionInfo;
 
     use super::*;
-    use crate::redis::server_address::{ServerAddress, Tls};
+    use crate::redis::address::server_address::{ServerAddress, Tls};
 
     const LONG: Duration = Duration::from_secs(20);
 

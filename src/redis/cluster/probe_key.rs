@@ -18,7 +18,7 @@ use super::{
     slots::slot_of,
 };
 use crate::{
-    redis::{node_address::NodeAddress, slot::Slot},
+    redis::{address::node_address::NodeAddress, slot::Slot},
     store::keys::hashed,
 };
 

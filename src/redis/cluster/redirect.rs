@@ -3,7 +3,7 @@
 use redis::{ErrorKind, ServerErrorKind};
 
 use crate::{
-    redis::{error::redis_error, node_address::NodeAddress, slot::Slot},
+    redis::{address::node_address::NodeAddress, error::redis_error, slot::Slot},
     store::{Failure, FailureKind},
 };
 

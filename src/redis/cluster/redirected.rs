@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::{node::Node, topology::Topology};
 use crate::{
-    redis::{node_address::NodeAddress, slot::Slot},
+    redis::{address::node_address::NodeAddress, slot::Slot},
     store::{Failure, FailureKind},
 };
 

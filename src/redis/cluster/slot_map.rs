@@ -10,7 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{node::Node, slots::Range};
 use crate::{
     redis::{
-        node_address::NodeAddress,
+        address::node_address::NodeAddress,
         slot::{SLOTS, Slot},
     },
     store::Failure,

@@ -10,7 +10,7 @@ use redis::Value;
 use super::crc16::crc16;
 use crate::{
     redis::{
-        node_address::NodeAddress,
+        address::node_address::NodeAddress,
         slot::{SLOTS, Slot},
     },
     store::keys::hashed,

@@ -1,10 +1,10 @@
 //! The threads that open the connections to all nodes of a cluster.
 //!
 //! Guarantees that a cluster has a limited number of them, whatever nodes its servers name.
-//! [`connect_threads`](crate::redis::connect_threads) starts them, a set at a time. Called by the
+//! [`connect_threads`](crate::redis::pool::connect_threads) starts them, a set at a time. Called by the
 //! topology. Knows no nodes.
 
-use crate::redis::{connect_threads::SharedThreads, lazy_pool::LazyPool};
+use crate::redis::pool::{connect_threads::SharedThreads, lazy_pool::LazyPool};
 
 /// How many sets of threads the nodes have. So up to 32 nodes share none. In a larger cluster, a
 /// node that is silent delays the new connections of those nodes that have the same set, but not

@@ -36,7 +36,9 @@ use super::{
 };
 use crate::{
     redis::{
-        endpoint::Endpoint, node_address::NodeAddress, server_address::ServerAddress, slot::Slot,
+        address::{node_address::NodeAddress, server_address::ServerAddress},
+        endpoint::Endpoint,
+        slot::Slot,
     },
     store::{Failure, FailureKind},
 };

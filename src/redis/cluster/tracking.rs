@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use super::{node::Node, probe_key::probe_key_for, slot_map::SlotMap, slots::slot_of};
 use crate::{
     redis::{
-        node_address::NodeAddress,
+        address::node_address::NodeAddress,
         tracking::{self, RunningListener, TrackedPrefix},
     },
     store::{ChangeListener, tracking::SharedListener},

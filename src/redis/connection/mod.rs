@@ -24,7 +24,7 @@ use redis::{Cmd, ConnectionAddr, ConnectionLike, ErrorKind, Parser, RedisResult,
 
 pub(super) use self::frame::garbage;
 use self::{frame::Frame, limits::Limits, socket::Socket, stream::Stream};
-use super::{server_address::ServerAddress, timeouts::Timeouts};
+use super::{address::server_address::ServerAddress, timeouts::Timeouts};
 
 /// The size of the buffer of an idle connection. Most records fit into it.
 const BUFFER: usize = 8 << 10;

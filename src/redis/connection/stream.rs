@@ -9,7 +9,8 @@ use std::sync::Arc;
 #[cfg(feature = "tls")]
 use rustls::{ClientConnection, StreamOwned};
 
-use super::{super::server_address::ServerAddress, socket::Socket};
+use super::socket::Socket;
+use crate::redis::address::server_address::ServerAddress;
 
 #[derive(Debug)]
 pub(super) enum Stream {

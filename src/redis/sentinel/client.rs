@@ -10,16 +10,14 @@ use super::election::Master;
 use crate::{
     error::cause::chain,
     redis::{
+        address::{resolver::Resolver, server_address::ServerAddress},
         connect::connect,
         connection::Connection,
         error,
         invalid_reply::invalid_reply,
         pipeline::{self, FIRST_REQUESTS},
         reachability::is_away,
-        resolver::Resolver,
-        server_address::ServerAddress,
-        server_info::hello_as,
-        server_text::is_host,
+        server::{info::hello_as, text::is_host},
         timeouts::Timeouts,
     },
 };

@@ -29,12 +29,13 @@ use self::{
     election::{Master, newest_master},
 };
 use super::{
+    address::{resolver::Resolver, server_address::ServerAddress},
     opened::{Destination, Opened, open_at},
     reachability::{NoMasterNamed, NotReady},
-    resolver::Resolver,
-    server_address::ServerAddress,
-    server_epoch::{Opening, ServerEpoch},
-    server_identity::Role,
+    server::{
+        epoch::{Opening, ServerEpoch},
+        identity::Role,
+    },
     timeouts::Timeouts,
 };
 use crate::{

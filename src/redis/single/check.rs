@@ -15,8 +15,10 @@ use crate::{
         error::{self, in_reply},
         pipeline::{self, FIRST_REQUESTS},
         script,
-        server_identity::Role,
-        server_info::{ServerInfo, ServerMode},
+        server::{
+            identity::Role,
+            info::{ServerInfo, ServerMode},
+        },
     },
     store::{Failure, FailureKind},
     telemetry::trace,

@@ -18,11 +18,10 @@ use super::{refused_length::ALWAYS_TAKEN, store::RedisStore};
 use crate::{
     record::fields::Fields,
     redis::{
-        connection::Connection,
-        connection::limits::reply_bytes,
+        connection::{Connection, limits::reply_bytes},
         error::{is_lost, is_protocol_error, redis_error},
+        pool::run_request::RetryPolicy,
         reply_size::bytes,
-        run_request::RetryPolicy,
     },
     store::{BatchResult, Completion, CompletionKind, Failure, FailureKind, batch::one_by_one},
 };

@@ -11,11 +11,10 @@ use redis::{Cmd, RedisResult, Value};
 use super::store::RedisStore;
 use crate::{
     redis::{
-        broken::Broken,
         connection::Connection,
         error::is_refusal,
         pipeline::{SMALL_REPLIES, Window},
-        run_request::RetryPolicy,
+        pool::{broken::Broken, run_request::RetryPolicy},
         script::{Script, args, call_all, reply},
     },
     store::{

@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod large_records;
 pub(crate) mod many;
+mod moved_address;
 mod parts;
 mod read_batches;
 pub(crate) mod refused_length;
@@ -27,7 +28,7 @@ pub(crate) use self::store::RedisStore;
 use super::{
     command,
     connection::Connection,
-    run_request::RetryPolicy,
+    pool::run_request::RetryPolicy,
     script::{args, reply},
     tracking::{self, TrackedPrefix},
 };

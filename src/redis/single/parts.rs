@@ -9,11 +9,10 @@ use redis::{Cmd, RedisResult, Value};
 use super::store::RedisStore;
 use crate::{
     redis::{
-        broken::Broken,
         connection::Connection,
         error::is_refusal,
         pipeline::{self, Window},
-        run_request::RetryPolicy,
+        pool::{broken::Broken, run_request::RetryPolicy},
     },
     store::Failure,
 };

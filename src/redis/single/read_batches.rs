@@ -9,15 +9,13 @@
 use std::{mem, time::Instant};
 
 #[cfg(feature = "cluster")]
-use crate::redis::send_ahead::REPLIES_AHEAD;
+use crate::redis::pool::send_ahead::REPLIES_AHEAD;
 
 use super::{parts::PipelineOutcome, store::RedisStore};
 use crate::{
     redis::{
-        broken::Broken,
         command::{read_answer, read_commands},
-        run_request::RetryPolicy,
-        send_ahead::SentAhead,
+        pool::{broken::Broken, run_request::RetryPolicy, send_ahead::SentAhead},
     },
     store::{BatchResult, Entry, Failure, FailureKind, TtlRemaining},
 };

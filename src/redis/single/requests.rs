@@ -11,9 +11,9 @@ use redis::{Cmd, RedisResult, Value};
 use crate::{
     redis::{
         command::{incomplete, read_answer, read_commands},
+        pool::run_request::RetryPolicy,
         reply_size::{ReplySize, bytes},
         request_batcher::CombiningQueue,
-        run_request::RetryPolicy,
         script::{self, Scripts, args, reply, tags},
     },
     store::{

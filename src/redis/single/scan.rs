@@ -6,7 +6,7 @@ use redis::{Value, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::{connection::Connection, invalid_reply::invalid_reply, run_request::RetryPolicy},
+    redis::{connection::Connection, invalid_reply::invalid_reply, pool::run_request::RetryPolicy},
     store::{
         Cursor, Failure, FailureKind, KeyKind, ScanPage,
         keys::{Keys, LEASE_PREFIX},

@@ -1,6 +1,6 @@
 //! Sends requests of many threads to one server: each alone if a connection is free, otherwise
 //! together with all requests that wait for one. Beyond the
-//! [limit](crate::redis::concurrency_limit), no connection counts as free.
+//! [limit](crate::redis::pool::concurrency_limit), no connection counts as free.
 //!
 //! Called by the store on one server. Knows nothing of the requests' content.
 
@@ -17,13 +17,11 @@ use super::{
 };
 use crate::{
     redis::{
-        broken::Broken,
         connection::Connection,
         error::{QueuedTimeout, is_refusal},
         pipeline::{self, FEW_REQUESTS},
-        pool::ConnectionGuard,
+        pool::{ConnectionGuard, broken::Broken, run_request::RetryPolicy},
         request_batcher::{Batch, BatchOutcome, Combiner, Deadlines, JoinOutcome},
-        run_request::RetryPolicy,
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},

@@ -6,16 +6,14 @@ use redis::{RedisError, RedisResult};
 
 use super::{refused_length::RefusedLength, requests::CombiningQueues};
 #[cfg(feature = "cluster")]
-use crate::redis::lazy_pool::LazyPool;
+use crate::redis::pool::lazy_pool::LazyPool;
 use crate::{
     redis::{
-        concurrency_limit::ConcurrencyLimit,
         connection::Connection,
         endpoint::Endpoint,
-        moved_address,
-        pool::Connections,
-        run_request::RetryPolicy,
+        pool::{Connections, concurrency_limit::ConcurrencyLimit, run_request::RetryPolicy},
         script::{Scripts, tags::TagScripts},
+        single::moved_address,
         timeouts::Timeouts,
     },
     store::{Failure, FailureKind},

@@ -13,13 +13,13 @@ use super::{
     store::RedisStore,
 };
 #[cfg(feature = "cluster")]
-use crate::redis::send_ahead::SentAhead;
+use crate::redis::pool::send_ahead::SentAhead;
 use crate::{
     redis::{
         command::incomplete,
         connection::Connection,
         pipeline::{self, FEW_REQUESTS},
-        run_request::RetryPolicy,
+        pool::run_request::RetryPolicy,
         script::{tags, truth},
     },
     store::{Entry, Failure, TagKeys, TagValues, TaggedStore, TtlRemaining},

@@ -8,7 +8,7 @@ use super::store::RedisStore;
 use crate::{
     record::fields::Fields,
     redis::{
-        run_request::RetryPolicy,
+        pool::run_request::RetryPolicy,
         script::{args, reply},
     },
     store::{Failure, VersionedStore, WriteThrough, keys::Keys, token::Token},

@@ -18,7 +18,7 @@ use redis::{RedisResult, cmd};
 
 use super::store::RedisStore;
 use crate::{
-    redis::{connection::Connection, run_request::RetryPolicy},
+    redis::{connection::Connection, pool::run_request::RetryPolicy},
     store::{Failure, FailureKind},
     util::limits::millis,
 };

@@ -32,9 +32,11 @@ use super::{
     endpoint::Endpoint,
     error,
     opened::Opened,
-    other_server::Moved,
-    server_identity::Role,
-    server_info::{ServerInfo, hello},
+    server::{
+        identity::Role,
+        info::{ServerInfo, hello},
+        other_server::Moved,
+    },
     timeouts::Timeouts,
 };
 use crate::{
@@ -48,15 +50,14 @@ use crate::{
     },
 };
 
-/// The longest pause between two heartbeats. A read waits at most this long, so the thread of a
-/// dropped cache ends after it. The server gets only eight small commands a second.
+/// The longest pause between two heartbeats, and the longest wait of a read. The server gets four
+/// small commands a second.
 const LONGEST_PERIOD: Duration = Duration::from_millis(250);
 
 /// The pause after the first loss. A brief disturbance is over by then.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause while the server cannot be reached. A recovery is noticed at most this much
-/// later.
+/// The longest pause while the server cannot be reached: a recovery is noticed within it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// If a connection lasted at least this long, the pauses begin again with the first one.

@@ -15,7 +15,7 @@ use rustls::ClientConfig;
 
 /// How connections are encrypted. `None`: they are not.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tls(#[cfg(feature = "tls")] pub(super) Option<Arc<ClientConfig>>);
+pub(crate) struct Tls(#[cfg(feature = "tls")] pub(in crate::redis) Option<Arc<ClientConfig>>);
 
 /// The address of a server, with its login.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl ServerAddress {
 
     /// The configuration of TLS, and the host for which the certificate must be.
     #[cfg(feature = "tls")]
-    pub(super) fn tls(&self) -> Option<(&Arc<ClientConfig>, &str)> {
+    pub(in crate::redis) fn tls(&self) -> Option<(&Arc<ClientConfig>, &str)> {
         match (self.info.addr(), &self.tls.0) {
             (ConnectionAddr::TcpTls { host, .. }, Some(config)) => Some((config, host)),
             _ => None,

@@ -2,19 +2,16 @@
 //!
 //! A check is one request, which asks the server for its role. So it also shows that the connection
 //! works. A connection that is neither a [suspect](super::suspects) nor due for a check of its
-//! [role](super::moved_address) costs two atomic loads.
+//! [role](crate::redis::single::moved_address) costs two atomic loads.
 //!
 //! Called before each request, and by the thread that notices a moved address.
 
 use super::{
-    connect::role_now,
-    connection::Connection,
-    error::Timeout,
-    manager::PooledConnection,
-    pool::{ConnectionGuard, Connections},
-    run_request::RetryPolicy,
-    server_identity::Role,
+    ConnectionGuard, Connections, manager::PooledConnection, run_request::RetryPolicy,
     suspects::Verdict,
+};
+use crate::redis::{
+    connect::role_now, connection::Connection, error::Timeout, server::identity::Role,
 };
 use crate::store::{Failure, FailureKind};
 

@@ -165,7 +165,7 @@ fn unknown(name: &str, has_password: bool, scheme: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::redis::url::Address;
+    use crate::redis::address::url::Address;
 
     fn refusal(url: &str) -> String {
         Address::parse(url).unwrap_err().to_string()

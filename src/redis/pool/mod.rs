@@ -1,11 +1,27 @@
 //! Connections to one server, and the pool that lends them.
 //!
 //! Guarantees that no caller waits for a connection without a bound. Knows no requests: see
-//! [`run_request`](super::run_request).
+//! [`run_request`](self::run_request).
 //!
 //! No request is sent to test a connection, with two exceptions. If the address is checked by
-//! [role](super::moved_address), each connection asks its server for the role, an idle one at once.
-//! A [suspect](super::suspects) asks before its next request.
+//! [role](super::single::moved_address), each connection asks its server for the role, an idle one
+//! at once. A [suspect](self::suspects) asks before its next request.
+
+mod availability;
+pub(crate) mod broken;
+mod checks;
+pub(crate) mod concurrency_limit;
+pub(crate) mod connect_threads;
+pub(crate) mod lazy_pool;
+mod manager;
+mod probe;
+pub(crate) mod run_request;
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "only a cluster sends ahead")
+)]
+pub(crate) mod send_ahead;
+mod suspects;
 
 use std::{
     sync::Arc,
@@ -15,13 +31,11 @@ use std::{
 use r2d2::Pool;
 use redis::RedisError;
 
-use super::{
-    endpoint::Endpoint,
-    error::failure,
+use self::{
     lazy_pool::LazyPool,
     manager::{Manager, ServerState},
-    timeouts::Timeouts,
 };
+use super::{endpoint::Endpoint, error::failure, timeouts::Timeouts};
 use crate::{
     store::{Failure, FailureKind},
     util::{
@@ -34,7 +48,7 @@ use crate::{
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 
 /// A connection that returns to its pool when it is dropped.
-pub(crate) struct ConnectionGuard(pub(super) r2d2::PooledConnection<Manager>);
+pub(crate) struct ConnectionGuard(r2d2::PooledConnection<Manager>);
 
 /// A pool of connections to one server.
 #[derive(Clone)]
@@ -45,7 +59,7 @@ pub(crate) struct Connections {
     pub(super) size: u32,
     pub(super) endpoint: Endpoint,
     pub(super) timeouts: Timeouts,
-    pub(super) state: Arc<ServerState>,
+    state: Arc<ServerState>,
 }
 
 impl Connections {
@@ -71,7 +85,7 @@ impl Connections {
 
     /// The pool. The first call starts its threads. Fails if the system has none; a later call
     /// tries again. Otherwise it costs one atomic load.
-    pub(super) fn pool(&self) -> Result<&Pool<Manager>, Failure> {
+    fn pool(&self) -> Result<&Pool<Manager>, Failure> {
         let Some(pool) = self.pool.get(Instant::now()) else {
             return Err(self.at_server(Failure::new(FailureKind::Rejected, OtherProcess)));
         };

@@ -49,7 +49,7 @@ impl SharedThreads {
 
     /// How many clones there are.
     #[cfg(feature = "cluster")]
-    pub(super) fn clones(&self) -> usize {
+    pub(in crate::redis) fn clones(&self) -> usize {
         Arc::strong_count(&self.0)
     }
 }

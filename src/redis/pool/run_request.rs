@@ -12,15 +12,11 @@ use std::sync::Arc;
 
 use redis::{ErrorKind, RedisResult};
 
-use super::{
-    broken::Broken,
+use super::{ConnectionGuard, Connections, broken::Broken, lazy_pool::LazyPool, probe::probe};
+use crate::redis::{
     connection::Connection,
     error::{is_broken_off, is_refusal},
-    lazy_pool::LazyPool,
-    other_server::is_read_only,
-    pool::{ConnectionGuard, Connections},
-    probe::probe,
-    server_identity::Role,
+    server::{identity::Role, other_server::is_read_only},
 };
 use crate::store::{Failure, FailureKind};
 

@@ -22,7 +22,7 @@ use std::{
 
 use redis::{ConnectionAddr, RedisError, RedisResult};
 
-use super::error::LookupTimeout;
+use crate::redis::error::LookupTimeout;
 use crate::util::{
     sync::{Condvar, Mutex},
     worker::{Next, NoThread, Worker, WorkerContext},

@@ -7,12 +7,11 @@
 
 use std::sync::Arc;
 
-use super::{
+use super::suspects::{Generation, Suspects};
+use crate::redis::{
     connection::Connection,
     endpoint::Endpoint,
-    other_server::Moved,
-    server_identity::Role,
-    suspects::{Generation, Suspects},
+    server::{identity::Role, other_server::Moved},
     timeouts::Timeouts,
 };
 use crate::store::{Failure, FailureKind};

@@ -15,7 +15,7 @@
 
 use redis::{RedisConnectionInfo, RedisError, Value, parse_redis_value};
 
-use super::server_text::printable;
+use super::text::printable;
 
 /// How servers introduce the arguments, in lower case.
 const ARGUMENTS: [&str; 2] = ["with arg", "beginning with"];

@@ -1,6 +1,6 @@
 //! Signs that another server has taken over, and the errors for that.
 //!
-//! Used by the pool, by what runs requests, by endpoints and by `server_epoch.rs`. Sends nothing.
+//! Used by the pool, by what runs requests, by endpoints and by `epoch.rs`. Sends nothing.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 

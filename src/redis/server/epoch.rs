@@ -26,8 +26,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    identity::{Role, ServerIdentity},
     other_server::ServersInTurn,
-    server_identity::{Role, ServerIdentity},
 };
 
 /// The minimum time before the pool returns to a server that it has left. So an address that leads

@@ -19,8 +19,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError}
 
 use self::check::check;
 
-use super::error::Reported;
 use crate::error::Error;
+use crate::redis::error::Reported;
 
 /// What to connect to.
 #[derive(Debug)]

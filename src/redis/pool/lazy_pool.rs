@@ -35,7 +35,7 @@ use crate::{
 const RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-pub(super) struct LazyPool {
+pub(in crate::redis) struct LazyPool {
     pool: OnceLock<(Pool<Manager>, Arc<ScheduledThreadPool>)>,
     /// Held while the pool is created, so that only one thread creates it. No user code runs under
     /// it, and nothing is sent.
@@ -49,7 +49,7 @@ pub(super) struct LazyPool {
 impl LazyPool {
     /// A pool whose connections these threads open.
     #[cfg(feature = "cluster")]
-    pub(super) fn sharing(threads: SharedThreads) -> LazyPool {
+    pub(in crate::redis) fn sharing(threads: SharedThreads) -> LazyPool {
         LazyPool {
             threads,
             ..LazyPool::default()
@@ -60,7 +60,7 @@ impl LazyPool {
     /// leaves its check for these to the threads for ever, even if the pool was dropped. So threads
     /// that many pools have had would get more and more to do.
     #[cfg(feature = "cluster")]
-    pub(super) fn short_lived(threads: SharedThreads) -> LazyPool {
+    pub(in crate::redis) fn short_lived(threads: SharedThreads) -> LazyPool {
         LazyPool {
             is_short_lived: true,
             ..LazyPool::sharing(threads)

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::server_text::{is_host, printable};
+use crate::redis::server::text::{is_host, printable};
 
 /// The host and port at which a node of a cluster listens.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,9 +9,9 @@ use std::fmt;
 use redis::{Cmd, ProtocolVersion, Value, cmd};
 
 use super::{
-    server_identity::{Role, ServerIdentity},
-    server_text::printable,
-    unsupported_server::UnsupportedServer,
+    identity::{Role, ServerIdentity},
+    text::printable,
+    unsupported::UnsupportedServer,
     version::{OLDEST, Version},
 };
 

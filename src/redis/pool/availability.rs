@@ -4,12 +4,10 @@
 
 use redis::cmd;
 
-use super::{
-    broken::Broken,
+use super::{Connections, broken::Broken, run_request::RetryPolicy};
+use crate::redis::{
     connection::Connection,
     error::{PoolExhausted, Timeout},
-    pool::Connections,
-    run_request::RetryPolicy,
 };
 use crate::store::{Failure, FailureKind};
 

@@ -9,12 +9,10 @@ use std::sync::Arc;
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::{
-    endpoint::Endpoint,
-    error::Timeout,
     manager::ServerState,
     suspects::{Generation, Suspects},
-    timeouts::Timeouts,
 };
+use crate::redis::{endpoint::Endpoint, error::Timeout, timeouts::Timeouts};
 
 /// A probe that runs. Its drop records the result, even if opening panics.
 struct Running<'a> {

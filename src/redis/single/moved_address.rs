@@ -4,8 +4,8 @@
 //! Connections to the former server stay open, and a client that only reads never gets the reply
 //! `READONLY`. So while a pool has connections, or a listener exists, this thread opens a
 //! connection every [`PERIOD`], including the name lookup, and asks the server for its identity. If
-//! it is another server, [opening](super::endpoint::Endpoint::open) ends the
-//! [epoch](super::server_epoch).
+//! it is another server, [opening](crate::redis::endpoint::Endpoint::open) ends the
+//! [epoch](crate::redis::server::epoch).
 //!
 //! If no connection can be opened, or the server does not report its `run_id`, each connection asks
 //! its server for the role. An idle connection asks at once. A connection in use asks before its
@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::pool::Connections;
+use crate::redis::pool::Connections;
 use crate::util::{
     random::shortened,
     worker::{Worker, WorkerContext},

@@ -11,12 +11,10 @@ use std::{
 
 use redis::{Cmd, RedisResult, Value};
 
-use super::{
-    broken::Broken,
+use super::{ConnectionGuard, Connections, broken::Broken, run_request::RetryPolicy};
+use crate::redis::{
     connection::Connection,
     pipeline::{self, Unread},
-    pool::{ConnectionGuard, Connections},
-    run_request::RetryPolicy,
 };
 
 /// The most bytes of replies that may wait on a connection. The buffers of a socket have room for
