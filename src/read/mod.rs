@@ -77,6 +77,7 @@ mod loading;
 mod lookup;
 mod machine;
 mod near_hit;
+mod near_miss;
 mod nested;
 mod peek;
 mod refresh;
@@ -88,11 +89,11 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
-use self::{load_turn::LoadTurn, loader::DynLoader, lookup::LookupContext, nested::WithinLoad};
+use self::{load_turn::LoadTurn, loader::DynLoader, near_miss::NearMiss, nested::WithinLoad};
 use crate::{
     engine::{Engine, lookup_tags::LookupTags},
     error::Error,
-    near::{Accepts, Placeholder},
+    near::Accepts,
     outcome::{Answer, Source},
     store::Floor,
     telemetry::trace,
@@ -112,26 +113,11 @@ pub(crate) fn get(
     id: &str,
     loader: &mut DynLoader<'_>,
 ) -> Result<Answer, Error> {
-    let span = trace::lookup(&engine.reporter.cache, id);
-    match near_hit::find(engine, id, began, accepts, tags.as_deref()) {
-        Ok(record) => {
-            let of_lookup = (began, tags.as_deref());
-            Ok(near_hit::answer(engine, &span, id, of_lookup, record))
-        }
-        Err(placeholder) => {
-            let from = (span, began, placeholder, tags);
-            get_from_store(engine, config(), id, loader, from)
-        }
+    match near_miss::look(engine, id, (began, accepts), tags) {
+        Ok(answer) => Ok(answer),
+        Err(missed) => get_from_store(engine, config(), id, loader, missed),
     }
 }
-
-/// A lookup that the near cache did not answer.
-type NearMiss<'a> = (
-    trace::LookupSpan,
-    Instant,
-    Option<Placeholder<'a>>,
-    Option<Box<LookupTags>>,
-);
 
 /// Out of line, to keep the stack frame of a near hit small.
 #[inline(never)]
@@ -140,25 +126,10 @@ fn get_from_store(
     config: LookupConfig,
     id: &str,
     loader: &mut DynLoader<'_>,
-    (span, began, placeholder, mut tags): NearMiss<'_>,
+    missed: NearMiss<'_>,
 ) -> Result<Answer, Error> {
-    let data = engine.data_key(id)?;
-    let with_ttl = placeholder.is_some() || config.max_age.is_some();
-    if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
-        tags.read_for_near();
-    }
-    let read = engine.first_read(&data, with_ttl, tags.as_deref_mut());
-    let context = LookupContext {
-        engine,
-        config,
-        id,
-        span,
-        began,
-        redis_latency: began.elapsed(),
-        tags,
-        is_background: false,
-    };
-    single::answer(context, &data, read, placeholder, loader)
+    let (context, data, read) = missed.read(engine, config, id)?;
+    single::answer(context, &data, read, loader)
 }
 
 /// See [`LookupOptions::skip_cache`](crate::LookupOptions::skip_cache). `wait_timeout`: that of the

@@ -16,10 +16,9 @@ use super::{
     wait_for_lease::LeaseWait,
 };
 use crate::{
-    engine::{Engine, FirstReadResult},
+    engine::Engine,
     error::Error,
     loaded::{LoadContext, Loaded},
-    near::Placeholder,
     outcome::Answer,
     record::any::AnyRecord,
     store::{Completion, CompletionKind, Floor},
@@ -30,11 +29,10 @@ use crate::{
 pub(super) fn answer(
     context: LookupContext<'_>,
     data: &str,
-    read: FirstReadResult,
-    placeholder: Option<Placeholder<'_>>,
+    read: FirstRead,
     loader: &mut DynLoader<'_>,
 ) -> Result<Answer, Error> {
-    match context.first_read(read, placeholder) {
+    match read {
         FirstRead::Hit(found) => Ok(found),
         read => {
             let turn = LoadTurn::new(context.engine, context.config.wait_timeout);

@@ -31,16 +31,16 @@ use super::{
     first_read::FirstRead,
     load_turn::LoadTurn,
     loader::SharedLoader,
-    lookup::{LookupConfig, LookupContext},
+    lookup::LookupConfig,
     machine::PendingLookup,
-    near_hit,
+    near_miss::{self, NearMiss},
     nested::is_nested,
     single::{LoadStep, drive_and_report, load_here},
 };
 use crate::{
-    engine::{Engine, lookup_tags::LookupTags},
+    engine::Engine,
     error::Error,
-    near::{Accepts, Placeholder},
+    near::Accepts,
     outcome::Answer,
     telemetry::{event::Event, trace},
     util::{per_process::PerProcess, worker::contain_panic},
@@ -81,14 +81,9 @@ impl Background {
     /// lookup began.
     pub(crate) fn get(&self, id: &str, began: Instant) -> Result<Answer, Error> {
         let engine = self.engine.get_at(began);
-        let span = trace::lookup(&engine.reporter.cache, id);
-        let tags = engine.tags_of(&[]);
-        match near_hit::find(engine, id, began, Accepts::Any, tags.as_deref()) {
-            Ok(record) => {
-                let of_lookup = (began, tags.as_deref());
-                Ok(near_hit::answer(engine, &span, id, of_lookup, record))
-            }
-            Err(placeholder) => self.get_from_store(id, tags, (span, began, placeholder)),
+        match near_miss::look(engine, id, (began, Accepts::Any), engine.tags_of(&[])) {
+            Ok(answer) => Ok(answer),
+            Err(missed) => self.get_from_store(engine, id, missed),
         }
     }
 
@@ -96,30 +91,16 @@ impl Background {
     #[inline(never)]
     fn get_from_store(
         &self,
+        engine: &Engine,
         id: &str,
-        mut tags: Option<Box<LookupTags>>,
-        (span, began, placeholder): (trace::LookupSpan, Instant, Option<Placeholder<'_>>),
+        missed: NearMiss<'_>,
     ) -> Result<Answer, Error> {
-        let engine = self.engine.get_at(began);
-        let data = engine.data_key(id)?;
-        if let (Some(tags), Some(_)) = (&mut tags, &placeholder) {
-            tags.read_for_near();
-        }
-        let read = engine.first_read(&data, placeholder.is_some(), tags.as_deref_mut());
-        let context = LookupContext {
-            engine,
-            config: LookupConfig {
-                hard_timeout: self.settings.hard_timeout,
-                ..LookupConfig::of(&engine.settings)
-            },
-            id,
-            span,
-            began,
-            redis_latency: began.elapsed(),
-            tags,
-            is_background: false,
+        let config = LookupConfig {
+            hard_timeout: self.settings.hard_timeout,
+            ..LookupConfig::of(&engine.settings)
         };
-        let read = match context.first_read(read, placeholder) {
+        let (context, data, read) = missed.read(engine, config, id)?;
+        let read = match read {
             FirstRead::Hit(found) => return Ok(found),
             FirstRead::Due(cached) => match self.refresh(&context, &data, cached) {
                 Ok(found) => return Ok(found),
