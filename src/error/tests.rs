@@ -1,3 +1,5 @@
+//! Messages and sources: a chain of errors says each thing once.
+
 use std::sync::Arc;
 
 use super::*;

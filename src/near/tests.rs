@@ -1,3 +1,5 @@
+//! The fence and the epochs: no record that was read before an eviction is found after it.
+
 use super::*;
 
 const LONG: Duration = Duration::from_secs(600);

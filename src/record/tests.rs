@@ -1,3 +1,5 @@
+//! Order, equality and hash of records.
+
 use std::hash::{BuildHasher, BuildHasherDefault};
 
 use super::*;

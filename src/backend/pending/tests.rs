@@ -1,3 +1,5 @@
+//! How long pending invalidations stay, and which keys they cover.
+
 use super::*;
 
 fn keys(data: &str) -> Keys {

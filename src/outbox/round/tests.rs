@@ -1,3 +1,5 @@
+//! Which flushes a look at the outbox completes.
+
 use super::*;
 use crate::{backend::memory::Memory, cache::Cache};
 

@@ -1,3 +1,5 @@
+//! The order of the lines, their loss, and the end of a log.
+
 use std::{
     io,
     sync::{

@@ -1,3 +1,5 @@
+//! Ids of any type that prints, and the buffers that hold their texts.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The addresses that are accepted, and the reasons that refuse the others.
+
 use super::*;
 
 fn shown(infos: &[ConnectionInfo]) -> Vec<String> {

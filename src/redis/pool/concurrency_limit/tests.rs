@@ -1,3 +1,5 @@
+//! The limit of connections for servers of several kinds, with simulated times of requests.
+
 use std::{sync::mpsc, thread};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! When connections to a former server stop being used.
+
 use super::*;
 
 fn server(role: Role, run_id: Option<&str>) -> ServerIdentity {
