@@ -88,21 +88,32 @@ fn cache(server: &Server, size: u32, round_trip: Duration) -> Cache {
         .ttl(LONG)
         .build()
         .unwrap();
-    cache.get("p-001", load_loaf).unwrap();
+    for id in ids() {
+        cache.get(id, load_loaf).unwrap();
+    }
     cache
+}
+
+/// Many, because lookups of one record at the same time share its answer.
+fn ids() -> impl Iterator<Item = u32> + Clone {
+    0..1_000
 }
 
 fn hits(cache: &Cache, threads: usize, stretch: Duration) -> Figures {
     let (start, is_over) = (Barrier::new(threads + 1), AtomicBool::new(false));
     let (took, times) = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
+            .map(|thread| {
+                let (start, is_over) = (&start, &is_over);
+                // Each thread begins elsewhere.
+                let mut ids = ids().cycle().skip(7 * thread);
+                scope.spawn(move || {
                     let mut times = Vec::new();
                     start.wait();
                     while !is_over.load(Relaxed) {
+                        let id = ids.next().expect("it is a cycle");
                         let began = Instant::now();
-                        assert!(cache.get("p-001", load_loaf).unwrap().is_hit());
+                        assert!(cache.get(id, load_loaf).unwrap().is_hit());
                         times.push(began.elapsed());
                     }
                     times

@@ -44,7 +44,7 @@ pub(crate) fn ids(effort: Effort, done: impl Fn()) -> Table {
         ((spaced(count), size), row)
     };
     let (steps, rows): (Vec<_>, Vec<_>) = all.into_iter().map(rows).unzip();
-    let title = "Ids of records of four fields; the near cache has room for all".to_owned();
+    let title = "Ids, with room for all in the near cache".to_owned();
     Table::new(title, "ids", steps, COLUMNS, &rows)
 }
 

@@ -76,11 +76,12 @@ fn main() -> ExitCode {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
     let page = format!(
         "# How cost grows\n\n\
-        By `cargo bench --bench growth`: medians of calls that elapsed turns, over loopback TCP, \
+        By `cargo bench --bench growth`: medians of calls that took turns, over loopback TCP, \
         beside the same commands by redis-rs on one held connection. {machine}.\n\n\
-        An exponent of 0: it doesn't grow. Of 1: as much as what is varied. The first is fitted to all rows, the second \
-        is that of the last step alone, where what a round trip costs in any case weighs least. The rows come one after \
-        the other, and what else the machine did shows in their times; the ratios are free of it.\n\n\
+        Exponent 0: the cost does not grow. Exponent 1: it grows in proportion to what is varied. The first line is \
+        fitted to all rows. The second has the last two rows only, where the fixed cost of a round trip matters least. \
+        The rows are measured one after another, so other load on the machine changes their times, but not their \
+        ratios. The benchmark fails if an exponent exceeds 1.25.\n\n\
         ![Time against size, number of ids and of caches, all axes logarithmic.](growth.svg)\n\n{rendered}"
     );
     fs::write(here.join("growth.md"), page).unwrap();

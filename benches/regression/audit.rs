@@ -13,7 +13,7 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     let server = Server::start_on_port();
     let ttl = Duration::from_secs(60 * 60);
     let plain = || -> CacheBuilder { server.builder().ttl(ttl) };
-    // At the default rate. After the first hundred samples, most of them find no place.
+    // At the default rate. After the first hundred samples the queue is full, so most are skipped.
     let audited = || plain().audit(Audit::new(load_loaf));
     vec![
         hits(in_earnest, &plain(), &audited()),

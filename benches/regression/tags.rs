@@ -10,9 +10,12 @@ use crate::{
     times::{in_turn, timed},
 };
 
-/// Records under the small tag, and under the large one.
+/// Records under a small tag, and under a large one.
 const FEW: usize = 10;
-const MANY: usize = 100_000;
+const MANY: usize = 10_000;
+
+/// How many tags of each size. Each is invalidated once: after that, its records are no cached ones.
+const TAGS: usize = 9;
 
 pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
     let server = Server::start_on_port();
@@ -24,15 +27,18 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
         .build()
         .unwrap();
     let load_tagged = |_: &str| Ok::<_, Infallible>(Loaded::new(loaf()).tags(["bread"]));
-    let (many, few) = (if in_earnest { MANY } else { FEW }, FEW);
-    for (tag, records) in [("large", many), ("small", few)] {
-        let load = |missing: &[&str]| {
-            let found = missing.iter().map(|id| ((*id).to_owned(), loaf()));
-            Ok::<_, Infallible>(found.collect::<Vec<_>>())
-        };
-        let ids = (0..records).map(|id| format!("{tag}-{id}"));
-        let tags = [tag];
-        cache.options().tags(&tags).get_many(ids, load).unwrap();
+    let many = if in_earnest { MANY } else { FEW };
+    for nth in 0..TAGS {
+        for (size, records) in [("large", many), ("small", FEW)] {
+            let load = |missing: &[&str]| {
+                let found = missing.iter().map(|id| ((*id).to_owned(), loaf()));
+                Ok::<_, Infallible>(found.collect::<Vec<_>>())
+            };
+            let tag = tag(size, nth);
+            let ids = (0..records).map(|id| format!("{tag}-{id}"));
+            let tags = [&*tag];
+            cache.options().tags(&tags).get_many(ids, load).unwrap();
+        }
     }
     let get = |cache: &Cache, id: &str, tags: &[&str]| {
         let found = cache.options().tags(tags).get(id, load_loaf).unwrap();
@@ -50,16 +56,28 @@ pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {
         .get("tagged", load_loaf)
         .unwrap();
     assert_eq!(get_listed(), Source::Loaded);
-    let [plain, tagged, listed, large, small] = in_turn(
+    let [plain, tagged, listed] = in_turn(
         if in_earnest { 4_000 } else { 2 },
         |_| {},
         [
             Box::new(|| timed(|| get(&cache, "plain", &[]))),
             Box::new(|| timed(|| get(&cache, "tagged", &tags))),
             Box::new(|| timed(|| assert_eq!(get_listed(), Source::Hit))),
-            Box::new(|| timed(|| cache.invalidate_tag("large").unwrap())),
-            Box::new(|| timed(|| cache.invalidate_tag("small").unwrap())),
+        ],
+    );
+    let end = |size, nth| timed(|| cache.invalidate_tag(tag(size, nth)).unwrap());
+    let (mut larges, mut smalls) = (0.., 0..);
+    let [large, small] = in_turn(
+        TAGS,
+        |_| {},
+        [
+            Box::new(|| end("large", larges.next().unwrap())),
+            Box::new(|| end("small", smalls.next().unwrap())),
         ],
     );
     vec![tagged / plain, listed / plain, large / small]
+}
+
+fn tag(size: &str, nth: usize) -> String {
+    format!("{size}-{nth}")
 }

@@ -23,7 +23,7 @@ pub(crate) const LISTENERS: [u16; 3] = [0, 100, 300];
 pub(crate) fn hits(effort: Effort, done: impl Fn()) -> [f64; LISTENERS.len()] {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);
-    let cache: Cache = patient::cache(&server).build().unwrap();
+    let cache: Cache = patient::cache(&server.url()).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     let mut writer = server.connect();
     let write = Cmd::hset("test:other", "stock", "41").get_packed_command();

@@ -96,6 +96,7 @@ pub(crate) fn figures(measured: &Measured) -> Figures {
     let node = &Node::planned();
     let parts = [
         constants(measured, c),
+        choice(c),
         calm(measured, c, node),
         pushes(measured, c, node),
         hot(c),
@@ -123,7 +124,10 @@ fn constants(measured: &Measured, c: &Constants) -> Figures {
         ("push_of_hundred", micros(c.push_of_hundred)),
         ("heartbeat", micros(c.heartbeat)),
         ("process_heartbeat", micros(c.process_heartbeat)),
+        ("node_heartbeat", micros(c.node_heartbeat)),
+        ("process_node_heartbeat", micros(c.process_node_heartbeat)),
         ("pings", plain(measured.heartbeat.pings)),
+        ("node_pings", plain(measured.cluster_heartbeat.pings)),
         ("prefix_turn", micros(c.prefix_turn)),
         ("prefix_key", micros(c.prefix_key)),
         ("push_to_hit", plain(c.turn / c.hit)),
@@ -131,6 +135,15 @@ fn constants(measured: &Measured, c: &Constants) -> Figures {
         ("expiry_messages", plain(1e3 * measured.expiry.messages)),
         ("steps_of_a_miss", micros(c.steps_of_a_miss)),
         ("steps_to_miss", percent(c.steps_of_a_miss / c.miss)),
+    ]
+}
+
+/// What one server can carry: half of its core, so that its answers are not late.
+fn choice(c: &Constants) -> Figures {
+    let read = |misses: f64| (1.0 - misses) * c.hit + misses * c.miss;
+    vec![
+        ("one_server", plain(0.5 * CORE / read(0.01))),
+        ("one_server_tenth", plain(0.5 * CORE / read(0.1))),
     ]
 }
 
@@ -195,6 +208,7 @@ fn pushes(measured: &Measured, c: &Constants, node: &Node) -> Figures {
     // Each process listens to all nodes.
     let (heard, heard_keys) = (NODES * node.turns(), NODES * node.changed_keys());
     let turn_length = PROCESSES * c.turn;
+    let heartbeats = PROCESSES * c.node_heartbeat / CORE;
     vec![
         ("turns", plain(node.turns())),
         ("pushes", plain(node.turns() * PROCESSES)),
@@ -220,18 +234,12 @@ fn pushes(measured: &Measured, c: &Constants, node: &Node) -> Figures {
             "herd_woken",
             plain((PROCESSES * measured.waits.woken[0] * c.held + PROCESSES * 2.0 * c.turn) / 1e3),
         ),
-        ("heartbeats_share", percent(PROCESSES * c.heartbeat / CORE)),
-        (
-            "heartbeats_ten",
-            percent(10.0 * PROCESSES * c.heartbeat / CORE),
-        ),
-        (
-            "heartbeats_strict",
-            percent(20.0 * PROCESSES * c.heartbeat / CORE),
-        ),
+        ("heartbeats_share", percent(heartbeats)),
+        ("heartbeats_ten", percent(10.0 * heartbeats)),
+        ("heartbeats_strict", percent(20.0 * heartbeats)),
         (
             "process_heartbeats_share",
-            percent(NODES * c.process_heartbeat / CORE),
+            percent(NODES * c.process_node_heartbeat / CORE),
         ),
         ("prefixes_hit", percent(30.0 * c.prefix_turn / c.hit)),
         ("prefixes_write", micros(30.0 * c.prefix_key)),
@@ -274,6 +282,10 @@ fn evens(c: &Constants) -> Figures {
         ("watch_server", plain(c.change / c.hit)),
         ("watch_shared", plain(c.change / c.shared_hit)),
         ("watch_process", plain(3.0 * c.push / c.process_hit)),
+        (
+            "even_fleet_each",
+            plain(c.server_even().max(c.process_even())),
+        ),
         (
             "even_fleet",
             plain(PROCESSES * c.server_even().max(c.process_even())),

@@ -23,9 +23,11 @@ pub(crate) struct Constants {
     pub(crate) push: f64,
     pub(crate) push_of_hundred: f64,
     pub(crate) expiry: f64,
-    /// The cost of one listener.
+    /// The cost of one listener, on one server and on each node of a cluster.
     pub(crate) heartbeat: f64,
     pub(crate) process_heartbeat: f64,
+    pub(crate) node_heartbeat: f64,
+    pub(crate) process_node_heartbeat: f64,
     /// The cost of each prefix with a listener, for each turn and for each changed key.
     pub(crate) prefix_turn: f64,
     pub(crate) prefix_key: f64,
@@ -69,6 +71,8 @@ impl Constants {
             expiry: measured.expiry.cpu,
             heartbeat: measured.heartbeat.server,
             process_heartbeat: measured.heartbeat.process,
+            node_heartbeat: measured.cluster_heartbeat.server,
+            process_node_heartbeat: measured.cluster_heartbeat.process,
             prefix_turn: slope(&measured.walked.hit),
             prefix_key: slope(&measured.walked.write),
         }

@@ -1,9 +1,9 @@
 //! The costs that grow with processes, keys and nodes: the cost of each step for a server and for a
 //! process, and a plan for a larger fleet.
 //!
-//! `cargo bench --bench scale` takes some four minutes. It measures on private servers. It writes
-//! `benches/scale.md`: the tables, and the computation of a fleet, with the text of
-//! `scale/page.md`. It draws `benches/scale.svg`.
+//! `cargo bench --bench scale --features cluster` takes some four minutes. It measures on private
+//! servers. It writes `benches/scale.md`: the tables, and the computation of a fleet, with the text
+//! of `scale/page.md`. It draws `benches/scale.svg`.
 //!
 //! Costs are processor times, as the server and the kernel count them. Other load on the machine
 //! makes them a little larger, but waiting does not count.
@@ -16,6 +16,8 @@
 mod beside;
 mod calls;
 mod capacity_plan;
+#[path = "../../tests/support/cluster.rs"]
+mod cluster;
 mod constants;
 mod expiry;
 mod listeners;
@@ -65,6 +67,7 @@ struct Measured {
     expiry: expiry::Expiry,
     process: process::Process,
     heartbeat: process::Heartbeat,
+    cluster_heartbeat: process::Heartbeat,
     waits: waits::Waits,
 }
 
@@ -75,7 +78,7 @@ fn main() {
     let machine = machine::describe(&mut Server::start_on_port().connect());
     // The page has no date, because the history of the file shows it.
     let machine = machine.rsplit_once(", ").map_or("", |(machine, _)| machine);
-    let progress = progress::bar("step", if in_earnest { 56 } else { 37 });
+    let progress = progress::bar("step", if in_earnest { 57 } else { 38 });
     let done = || progress.inc(1);
     let measured = Measured {
         calls: calls::calls(effort, done),
@@ -86,6 +89,7 @@ fn main() {
         expiry: expiry::expiry(effort, done),
         process: process::process(effort, done),
         heartbeat: process::heartbeat(effort, done),
+        cluster_heartbeat: process::cluster_heartbeat(effort, done),
         waits: waits::waits(effort, done),
     };
     drop(progress);

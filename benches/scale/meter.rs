@@ -18,6 +18,12 @@ pub(crate) struct Meter {
     connection: Connection,
 }
 
+/// What the server had spent when some work began.
+pub(crate) struct Start {
+    cpu: f64,
+    at: Instant,
+}
+
 /// The cost of some work.
 pub(crate) struct Spent {
     /// The processor time of the server's main thread, in microseconds.
@@ -45,13 +51,25 @@ impl Meter {
     }
 
     pub(crate) fn spent(&mut self, work: impl FnOnce()) -> Spent {
+        let start = self.start();
+        work();
+        self.end(&start)
+    }
+
+    /// Begins to measure; for work that several servers do together.
+    pub(crate) fn start(&mut self) -> Start {
         let reset = redis::cmd("CONFIG").arg("RESETSTAT").to_owned();
         reset.exec(&mut self.connection).unwrap();
-        let before = self.cpu();
-        let began = Instant::now();
-        work();
-        let wall = began.elapsed().as_secs_f64();
-        let cpu = self.cpu() - before;
+        let cpu = self.cpu();
+        Start {
+            cpu,
+            at: Instant::now(),
+        }
+    }
+
+    pub(crate) fn end(&mut self, start: &Start) -> Spent {
+        let wall = start.at.elapsed().as_secs_f64();
+        let cpu = self.cpu() - start.cpu;
         Spent {
             cpu,
             wall,

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use cache_aside::{Cache, CacheBuilder, Redis};
 
-use crate::support::Server;
-
 /// Longer than the bench.
 const LONG: Duration = Duration::from_secs(60 * 60);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) fn pool(server: &Server, size: u32) -> Redis {
-    let redis = Redis::builder(server.url()).pool_size(size);
+pub(crate) fn pool(url: &str, size: u32) -> Redis {
+    let redis = Redis::builder(url).pool_size(size);
     let redis = redis.connect_timeout(PATIENCE).io_timeout(PATIENCE);
     redis.checkout_timeout(PATIENCE).build().unwrap()
 }
 
 /// A cache with the prefix `test:` and its own pool, as in a separate process.
-pub(crate) fn cache(server: &Server) -> CacheBuilder {
-    on(&pool(server, 16))
+pub(crate) fn cache(url: &str) -> CacheBuilder {
+    on(&pool(url, 16))
 }
 
 pub(crate) fn on(pool: &Redis) -> CacheBuilder {

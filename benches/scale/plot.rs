@@ -94,7 +94,7 @@ fn evens(measured: &Measured) -> Panel {
             .into(),
     });
     Panel {
-        title: "Reads a write at which a near cache breaks even",
+        title: "Near cache, break-even: reads per write",
         across: ("processes", 1.0..1_000.0),
         up: (1.0..10_000.0, |reads| plain(reads.round())),
         lines: lines.collect(),

@@ -25,7 +25,7 @@ pub(crate) struct Walked {
 pub(crate) fn prefixes(effort: Effort, done: impl Fn()) -> Walked {
     let server = Server::start_on_port();
     let (mut meter, mut direct) = (Meter::new(&server), server.connect());
-    let cache: Cache = patient::cache(&server).build().unwrap();
+    let cache: Cache = patient::cache(&server.url()).build().unwrap();
     cache.get("p-001", load_loaf).unwrap();
     let (hits, turns) = (effort.rounds(2_000), effort.rounds(100));
     let mut all = PREFIXES.map(|_| (Vec::new(), Vec::new()));

@@ -1,13 +1,14 @@
 //! The cost of a cache for its own process: the processor time of its threads, from the kernel.
 
-use std::{convert::Infallible, fs, hint::black_box, thread, time::Duration};
+use std::{convert::Infallible, fs, hint::black_box, slice, thread, time::Duration};
 
 use cache_aside::{Cache, Source};
 use redis::Connection;
 
 use crate::{
     Effort,
-    meter::{Meter, least},
+    cluster::Cluster,
+    meter::{Meter, Spent, least},
     patient,
     support::{Server, load_loaf, loaf, until},
 };
@@ -24,7 +25,8 @@ pub(crate) struct Process {
     pub(crate) push_of_hundred: f64,
 }
 
-/// The cost of keeping near caches live for a second, in µs, without changes.
+/// The cost of keeping near caches live for a second, in µs, without changes: for each listener, and
+/// each node that it listens to.
 pub(crate) struct Heartbeat {
     pub(crate) server: f64,
     pub(crate) process: f64,
@@ -38,8 +40,8 @@ pub(crate) fn process(effort: Effort, done: impl Fn()) -> Process {
     let ids = if effort.in_earnest { 2_000 } else { 200 };
     let ids: Vec<_> = (0..ids).map(|number| format!("p-{number:07}")).collect();
     put(&mut direct, &ids);
-    let plain: Cache = patient::cache(&server).build().unwrap();
-    let near: Cache = patient::cache(&server)
+    let plain: Cache = patient::cache(&server.url()).build().unwrap();
+    let near: Cache = patient::cache(&server.url())
         .near_staleness(patient::PATIENCE)
         .near_cache(10_000)
         .build()
@@ -118,27 +120,50 @@ fn heard(near: &Cache, ids: &[String], in_a_turn: usize, direct: &mut Connection
     (listeners_ran() - before) / ids.len() as f64
 }
 
-/// Fifty near caches, each with its own connection and thread, as in separate processes.
+/// On one server.
 pub(crate) fn heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
+    let server = Server::start_on_port();
+    let heartbeat = heartbeat_of(effort, slice::from_ref(&server), &server.url());
+    done();
+    heartbeat
+}
+
+/// On a cluster, where each `PING` is sent with a request for a key.
+pub(crate) fn cluster_heartbeat(effort: Effort, done: impl Fn()) -> Heartbeat {
+    let cluster = Cluster::start(3, 0);
+    let heartbeat = heartbeat_of(effort, cluster.masters(), &cluster.url());
+    done();
+    heartbeat
+}
+
+/// Fifty near caches on one pool. Each has its own listeners, as in separate processes.
+fn heartbeat_of(effort: Effort, nodes: &[Server], url: &str) -> Heartbeat {
     let count: u16 = if effort.in_earnest { 50 } else { 2 };
     let length = Duration::from_millis(if effort.in_earnest { 4_000 } else { 300 });
-    let server = Server::start_on_port();
-    let mut meter = Meter::new(&server);
-    let idle = meter.spent(|| thread::sleep(length));
-    let redis = patient::pool(&server, 16);
+    let mut meters: Vec<_> = nodes.iter().map(Meter::new).collect();
+    let mut measured = || -> Vec<Spent> {
+        let starts: Vec<_> = meters.iter_mut().map(Meter::start).collect();
+        thread::sleep(length);
+        let pairs = meters.iter_mut().zip(&starts);
+        pairs.map(|(meter, start)| meter.end(start)).collect()
+    };
+    // Nodes of a cluster also tell each other that they live.
+    let idle = measured();
+    let redis = patient::pool(url, 16);
     let all: Vec<Cache> = (0..count)
         .map(|_| patient::on(&redis).near_cache(10).build().unwrap())
         .collect();
     until(|| all.iter().all(|cache| cache.stats().tracking_live));
     let before = listeners_ran();
-    let spent = meter.spent(|| thread::sleep(length));
+    let spent = measured();
     let process = listeners_ran() - before;
-    done();
-    let of_one = 1.0 / f64::from(count) / spent.wall;
+    let sum = |all: &[Spent], figure: fn(&Spent) -> f64| all.iter().map(figure).sum::<f64>();
+    let of_one = 1.0 / f64::from(count) / sum(&spent, |spent| spent.wall);
+    let cpu = |all: &[Spent]| sum(all, |spent| spent.cpu);
     Heartbeat {
-        server: (spent.cpu - idle.cpu).max(0.0) * of_one,
+        server: (cpu(&spent) - cpu(&idle)).max(0.0) * of_one,
         process: process * of_one,
-        pings: spent.command("ping").0 * of_one,
+        pings: sum(&spent, |spent| spent.command("ping").0) * of_one,
     }
 }
 

@@ -152,7 +152,7 @@ impl Changer<'_> {
 pub(crate) fn changes(effort: Effort, done: impl Fn()) -> Vec<Change> {
     let server = Server::start_on_port();
     let mut meter = Meter::new(&server);
-    let cache: Cache = patient::cache(&server).build().unwrap();
+    let cache: Cache = patient::cache(&server.url()).build().unwrap();
     let changer = Changer {
         cache: &cache,
         connections: (0..WRITERS).map(|_| Mutex::new(server.connect())).collect(),

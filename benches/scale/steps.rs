@@ -176,7 +176,8 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn on(server: &Server) -> Ground {
-        let (all, few) = (patient::pool(server, 16), patient::pool(server, 4));
+        let url = server.url();
+        let (all, few) = (patient::pool(&url, 16), patient::pool(&url, 4));
         let script = |source| {
             let script = Script::new(source);
             script.load(&mut server.connect()).unwrap();

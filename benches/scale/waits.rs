@@ -28,7 +28,12 @@ pub(crate) fn waits(effort: Effort, done: impl Fn()) -> Waits {
         let mut meter = Meter::new(&server);
         // Each cache has its own connections, and so its own loads, as in a separate process.
         let caches: Vec<Cache> = (0..=WAITERS)
-            .map(|_| patient::cache(&server).tracking(tracking).build().unwrap())
+            .map(|_| {
+                patient::cache(&server.url())
+                    .tracking(tracking)
+                    .build()
+                    .unwrap()
+            })
             .collect();
         until(|| {
             caches

@@ -16,6 +16,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["worker", "only"])]
     pub(crate) short: bool,
 
+    /// Counts the commands of each call of all of them, and writes a page. Takes half a minute
+    #[arg(long, conflicts_with_all = ["short", "worker", "only"])]
+    pub(crate) commands: bool,
+
     /// Measures a worker of your own, by a command of the shell, and prints the result
     #[arg(long, value_name = "COMMAND")]
     pub(crate) worker: Option<String>,
@@ -46,7 +50,7 @@ pub(crate) struct Args {
     pub(crate) out: PathBuf,
 
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) subcommand: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]

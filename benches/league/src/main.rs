@@ -6,11 +6,13 @@
 //! One file each: `args` (the flags), `peer` (the libraries), `turn` (one measurement: servers,
 //! processes, faults), `conversation` (the requests to one process), `process` (its lines),
 //! `ledger` (what is true), `primary` (what the loaders read), `faults`, `results`, `page`, `plot`.
+//! With `--commands`, `commands` counts those of one call, and `page/commands` shows them.
 //! The proxy and the random numbers are those of the history harness.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod commands;
 mod conversation;
 mod faults;
 #[path = "../../peers/src/figure.rs"]
@@ -65,9 +67,10 @@ type Failure = Box<dyn Error>;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match &args.command {
+    let result = match &args.subcommand {
         Some(args::Command::Worker { name }) => workers::run(name).map_err(Failure::from),
         None if args.short => short(&args),
+        None if args.commands => commands(&args),
         None => measure(&args),
     };
     match result {
@@ -86,12 +89,7 @@ fn measure(args: &Args) -> Result<(), Failure> {
         Some(command) => vec![Peer::given(command)],
         None => chosen(&args.only)?,
     };
-    if peers.iter().any(Peer::is_installed_apart) {
-        install()?;
-        if env::var_os("REDIS_SERVER").is_none() {
-            return Err(on_a_newer_redis()?.into());
-        }
-    }
+    prepare(&peers)?;
     let machine = Machine::look()?;
     if machine.is_busy {
         eprintln!(
@@ -119,6 +117,28 @@ fn measure(args: &Args) -> Result<(), Failure> {
     without_stale_reads(&entries)
 }
 
+/// Counts the commands of all, and writes their page.
+fn commands(args: &Args) -> Result<(), Failure> {
+    let peers = peer::all();
+    prepare(&peers)?;
+    let counted = page::commands::count(&peers, &progress(peers.len() as u64))?;
+    page::commands::write(&args.out, &Machine::look()?, (&peers, &counted))?;
+    println!("{}", page::commands::table(&peers, &counted));
+    page::commands::check(&peers, &counted)
+}
+
+/// Installs what these need. If that needs a newer Redis, runs this program again.
+fn prepare(peers: &[Peer]) -> Result<(), Failure> {
+    if !peers.iter().any(Peer::is_installed_apart) {
+        return Ok(());
+    }
+    install()?;
+    if env::var_os("REDIS_SERVER").is_none() {
+        return Err(on_a_newer_redis()?.into());
+    }
+    Ok(())
+}
+
 /// The peers of these names, or all.
 fn chosen(names: &[String]) -> Result<Vec<Peer>, Failure> {
     let all = peer::all();
@@ -143,6 +163,10 @@ fn short(args: &Args) -> Result<(), Failure> {
     };
     let entries = run(&plan, peer::short())?;
     println!("{}", page::tables(&entries));
+    let peers = peer::short();
+    let counted = page::commands::count(&peers, &ProgressBar::hidden())?;
+    println!("{}", page::commands::table(&peers, &counted));
+    page::commands::check(&peers, &counted)?;
     without_stale_reads(&entries)?;
     let helper = entries.iter().find(|entry| entry.peer.name == peer::HELPER);
     if helper.is_none_or(|entry| entry.stale() == 0) {

@@ -1,5 +1,6 @@
 //! Writes the page for readers, `benches/league.md`, and the tables for a terminal.
 
+pub(crate) mod commands;
 #[path = "../../peers/src/page/table.rs"]
 mod table;
 
@@ -216,10 +217,11 @@ fn unexplained(entries: &[Entry]) -> String {
 }
 
 const COLUMNS: &str = "\
-Each figure is the median of the turns, in brackets the smallest and the largest. The TTLs of the records bound all stale
+Figures with brackets are the median of the turns, with the smallest and the largest. The longest read, the times that a
+stale version stayed, and what is documented are of all turns together. The TTLs of the records bound all stale
 reads. † marks those whose documentation says that a read may be old after a write, that a load may overwrite a write, or
 that messages tell other processes ([Who](#who)). **Documented**: how many stale reads began within the time that it
-states, or within the TTL if it states none. That records have a TTL is no such statement, for none of them. **Stayed**: from the return of the newer write to
+states, or within the TTL if it states none. A TTL alone does not count as such a statement. **Stayed**: from the return of the newer write to
 the beginning of the last read that returned a stale version; the next write of the record, and the end of the turn, cut
 it short. **Loads per version**: reads of the primary for each version that was loaded at all. More than one can be right:
 a record that ends several times during one version must be loaded as often. **Errors**: requests to which the library

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command},
     sync::{Arc, atomic::AtomicU16, mpsc},
     thread,
@@ -76,7 +76,7 @@ pub(crate) fn run(
     let server = Server::try_start_on_port()?;
     let folder = Folder::new()?;
     let ledger = Arc::new(Ledger::new(ROWS));
-    let socket = folder.0.join("primary");
+    let socket = folder.socket();
     let _primary =
         Primary::serve(&socket, &ledger, seed).map_err(|error| format!("the primary: {error}"))?;
     let port = Arc::new(AtomicU16::new(server.port()));
@@ -86,7 +86,7 @@ pub(crate) fn run(
     for (seed, bursts) in (seed..).zip(&bursts) {
         let proxy = Proxy::before(&port, bursts, &[], seed).map_err(|error| error.to_string())?;
         let (url, socket) = (url_at(proxy.port()), socket.clone());
-        commands.push(move || command(peer, &url, &socket));
+        commands.push(move || command(peer, &url, &socket, THREADS));
     }
     let mut tally = Tally::default();
     let mut deaths = 0;
@@ -150,12 +150,13 @@ pub(crate) fn run(
     })
 }
 
-fn command(peer: &Peer, url: &str, socket: &PathBuf) -> Command {
+/// The program of a worker, with the variables that it reads.
+pub(crate) fn command(peer: &Peer, url: &str, socket: &Path, threads: usize) -> Command {
     let mut command = peer.command();
     command
         .env("LEAGUE_REDIS", url)
         .env("LEAGUE_PRIMARY", socket)
-        .env("LEAGUE_THREADS", THREADS.to_string());
+        .env("LEAGUE_THREADS", threads.to_string());
     command
 }
 
@@ -192,16 +193,20 @@ fn rest(time: Duration, end: Instant) {
 }
 
 /// A new folder for the socket of the primary, removed when dropped.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Folder, String> {
+    pub(crate) fn new() -> Result<Folder, String> {
         let name = format!("league-{}-{:?}", process::id(), Instant::now());
         // Short, because the path of a socket must be.
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         let path = env::temp_dir().join(name);
         fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Folder(path))
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.0.join("primary")
     }
 }
 

@@ -73,7 +73,8 @@ impl RedisBuilder {
     /// a moment each second, to see whether the address leads to another server.
     ///
     /// Defaults to 16. Leave it: lookups use only as many of them at the same time as serve them
-    /// best, at least four, so a larger pool is not slower. More help only if many threads write.
+    /// best, at least four, so a larger pool is hardly slower. More help only if many
+    /// threads write at the same time.
     pub fn pool_size(mut self, connections: u32) -> RedisBuilder {
         self.pool_size = connections;
         self

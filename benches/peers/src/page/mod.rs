@@ -34,8 +34,8 @@ Written by `cargo run --release --manifest-path benches/peers/Cargo.toml`.
 All in one run on one private server over loopback TCP, with the same record of four fields, which each serialises its
 own way. They take turns, {rounds},
 in an order that rotates. Each figure is the median over the rounds, in brackets the quartiles; each ratio is taken round
-by round. Level is whose ratio to the first has 1 between its quartiles. A dash: it has no such thing.
-[Who they are](#who) stands below; what each of them promises is not in these figures.
+by round. Two are level if 1 lies between the quartiles of their ratio. A dash means that there is no such call.
+[Who they are](#who) is at the end; what each of them promises is not in these figures.
 "
     )
 }
