@@ -1,5 +1,4 @@
-//! Builds the store behind an address from the settings: a server, a cluster, or the server that
-//! Sentinels name.
+//! Builds the store of an address: of a server, a cluster, or the server that Sentinels name.
 
 use std::{
     sync::{
@@ -83,8 +82,7 @@ impl RedisBuilder {
     ///
     /// [`Error::InvalidSetting`] names the invalid setting. All other errors are [`Error::Store`]:
     ///
-    /// - The server rejected the user, the password or a command. The error contains the server's
-    ///   own message.
+    /// - The server rejected the user, the password or a command. The error has its message.
     /// - The server is a Redis before 6.0.9, has no scripts, or does not answer like a Redis.
     /// - The server is a node of a cluster or a Sentinel, and the address is for another kind; or
     ///   the reverse.
