@@ -92,18 +92,19 @@ const LARGER_POOL: Bound = Bound {
     limit: AtLeast(0.7),
 };
 
-/// A batch that reads from each node before it asks the next one takes 3.9.
+/// A batch that reads from each node before it asks the next one takes 3.9. Beside two busy loops
+/// these are 1.7 and 1.4.
 #[cfg(feature = "cluster")]
 const TEN_ON_CLUSTER: Bound = Bound {
     name: "get_many of 10 hits on 3 masters, to one server",
     measured: 1.4,
-    limit: AtMost(2.2),
+    limit: AtMost(2.6),
 };
 #[cfg(feature = "cluster")]
 const HUNDRED_ON_CLUSTER: Bound = Bound {
     name: "get_many of 100 hits on 3 masters, to one server",
     measured: 0.96,
-    limit: AtMost(1.5),
+    limit: AtMost(2.0),
 };
 
 /// Over a slow network a further round trip adds 1.
