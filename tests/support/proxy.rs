@@ -167,11 +167,10 @@ impl Shared {
     fn harm_to(&self, request: &[u8]) -> Option<Harm> {
         let mut orders = self.orders.lock().unwrap();
         let (which, harm) = (*orders)?;
-        // With the name of the connection, or without.
-        let is_greeting = [&b"*4"[..], b"*2"].iter().any(|count| {
-            let rest = request.strip_prefix(*count);
-            rest.is_some_and(|rest| rest.starts_with(b"\r\n$5\r\nHELLO\r\n"))
-        });
+        // `*4\r\n$5\r\nHELLO\r\n…`. A user logs in before that.
+        let first = request.splitn(3, |byte| *byte == b'\n').nth(2);
+        let is_greeting = first
+            .is_some_and(|name| name.starts_with(b"HELLO\r\n") || name.starts_with(b"AUTH\r\n"));
         let (hit, next) = match which {
             Which::Each | Which::Nth(_) | Which::From(_) if is_greeting => return None,
             Which::Each => (true, Some(which)),
