@@ -136,7 +136,7 @@ const LISTED: Bound = Bound {
     measured: 1.8,
     limit: AtMost(2.5),
 };
-/// Medians of nine calls, so there is more noise. A step for each record would make it 100 and more.
+/// Medians of nine calls, so there is more noise. A step for each record would make it 100 or more.
 const INVALIDATE_TAG: Bound = Bound {
     name: "invalidate_tag with 10,000 records, to one with 10",
     measured: 1.0,

@@ -1,5 +1,5 @@
-//! Many threads on few connections, compared with a plain pool that checks nothing, and with as many
-//! connections as threads.
+//! Many threads on few connections, compared with a plain pool that checks nothing, and with as
+//! many connections as threads.
 
 use std::{
     sync::{

@@ -14,7 +14,7 @@ use crate::{
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
-/// How many tags of each size. Each is invalidated once: after that, its records are no cached ones.
+/// How many tags of each size. Each is invalidated once: after that, no cached record is under it.
 const TAGS: usize = 9;
 
 pub(crate) fn measure(in_earnest: bool) -> Vec<f64> {

@@ -25,8 +25,8 @@ pub(crate) struct Process {
     pub(crate) push_of_hundred: f64,
 }
 
-/// The cost of keeping near caches live for a second, in µs, without changes: for each listener, and
-/// each node that it listens to.
+/// The cost of keeping near caches live for a second, in µs, without changes: for each listener and
+/// each of its nodes.
 pub(crate) struct Heartbeat {
     pub(crate) server: f64,
     pub(crate) process: f64,

@@ -10,8 +10,8 @@
 //!   as long as the [`epoch`](StreamLiveness::epoch) is the same. A loss of the stream starts an
 //!   epoch, and so does its return. An entry that was read between the two belongs to neither.
 //!
-//! The precise clock takes a quarter of the time of a near hit. Linux's coarse clock takes a seventh
-//! of that time, but returns the time of the last tick. On a busy virtual machine with a tick of 4
+//! The precise clock takes a quarter of the time of a near hit. Linux's coarse clock takes a
+//! seventh of that time, but returns the time of the last tick. On a busy virtual machine with a tick of 4
 //! ms, that time was mostly 4 to 8 ms old, and sometimes 10 ms. If the host suspends the core that
 //! keeps the time, the coarse clock stops ("tick: Detect and fix jiffies update stall", Linux
 //! 5.18). This file must detect such pauses, so it uses the precise clock.

@@ -411,13 +411,16 @@ pub fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until the cache has recovered: no invalidation is pending, and the breaker is closed. It
-/// closes after the last invalidation is replayed, so neither tells of the other.
+/// Whether the cache has recovered: no invalidation is pending, and the breaker is closed. It closes
+/// after the last invalidation is replayed, so neither tells of the other.
+pub fn has_recovered<R>(cache: &Cache<R>) -> bool {
+    let stats = cache.stats();
+    stats.invalidations_pending == 0 && !stats.breaker_open
+}
+
+/// Waits until the cache has recovered.
 pub fn until_recovered<R>(cache: &Cache<R>) {
-    until(|| {
-        let stats = cache.stats();
-        stats.invalidations_pending == 0 && !stats.breaker_open
-    });
+    until(|| has_recovered(cache));
 }
 
 /// An error and all its causes, as `anyhow` prints them with `{:#}`. It leaves nothing out: what an

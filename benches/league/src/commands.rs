@@ -58,6 +58,8 @@ impl Commands {
         for verb in ["get", "get", "write", "get"] {
             ask(&mut process, verb, FIRST)?;
         }
+        // What these calls send in the background is no part of those that are counted.
+        thread::sleep(SETTLED);
         let mut monitor = Monitor::of(&server).map_err(|error| error.to_string())?;
         let mut count = |verb| -> Result<Count, String> {
             for row in 0..CALLS {
@@ -66,8 +68,6 @@ impl Commands {
             thread::sleep(SETTLED);
             monitor.count().map_err(|error| error.to_string())
         };
-        // What the calls before have sent in the background is no part of them.
-        thread::sleep(SETTLED);
         Ok(Commands {
             miss: count("get")?,
             hit: {

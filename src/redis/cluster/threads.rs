@@ -1,8 +1,8 @@
 //! The threads that open the connections to all nodes of a cluster.
 //!
 //! Guarantees that a cluster has a limited number of them, whatever nodes its servers name.
-//! [`connect_threads`](crate::redis::pool::connect_threads) starts them, a set at a time. Called by the
-//! topology. Knows no nodes.
+//! [`connect_threads`](crate::redis::pool::connect_threads) starts them, a set at a time. Called by
+//! the topology. Knows no nodes.
 
 use crate::redis::pool::{connect_threads::SharedThreads, lazy_pool::LazyPool};
 

@@ -14,7 +14,7 @@ use redis::{Connection, ToRedisArgs};
 use crate::support::{
     Server,
     acl::{Denial, PREFIX, denials},
-    load_loaf, load_nothing, loaf, until,
+    has_recovered, load_loaf, load_nothing, loaf, until,
 };
 
 /// A renewal comes after a third of it.
@@ -345,12 +345,8 @@ fn outage(stage: &Stage) -> Option<()> {
     let failed = [cache.invalidate("p-001"), cache.invalidate("p-002")];
     stage.server.thaw();
     holds(failed.iter().all(Result::is_err))?;
-    let has_recovered = || {
-        let stats = cache.stats();
-        stats.invalidations_pending == 0 && !stats.breaker_open
-    };
-    until(|| has_recovered() || !stage.denials().is_empty());
-    holds(has_recovered())
+    until(|| has_recovered(&cache) || !stage.denials().is_empty());
+    holds(has_recovered(&cache))
 }
 
 pub(crate) fn write_through(stage: &Stage) -> Option<()> {
